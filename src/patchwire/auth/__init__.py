@@ -1,0 +1,1 @@
+"""Authentication as pure functions and a generator that any HTTP stack can drive."""

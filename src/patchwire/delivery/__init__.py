@@ -1,0 +1,1 @@
+"""Records, their order, and the honest outcome of each. Pure."""

@@ -1,0 +1,93 @@
+"""Every error that patchwire raises, under one root.
+
+An error says whose fault it was, and carries what a program needs to react: never a secret.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Sent(Enum):
+    """What is known about whether a request reached its peer."""
+
+    NO = "no"
+    """No byte of it was accepted by a send call."""
+    MAYBE = "maybe"
+    """Bytes were handed over; nothing came back that proves what became of them."""
+    YES = "yes"
+    """The peer answered it with a complete final response head."""
+
+
+class PatchwireError(Exception):
+    """The root of all errors of this library."""
+
+
+class LocalProtocolError(PatchwireError):
+    """The caller asked for something that HTTP does not allow; nothing was sent because of it."""
+
+
+class RemoteProtocolError(PatchwireError):
+    """The peer broke the protocol, or a limit that protects us from it."""
+
+
+class IncompleteResponseError(RemoteProtocolError):
+    """The peer closed the connection before its response was complete (RFC 9112 section 8)."""
+
+
+class TransportError(PatchwireError):
+    """The connection failed. `sent` says what is known about the request that was on it."""
+
+    def __init__(self, message: str, *, origin: str, sent: Sent) -> None:
+        super().__init__(message)
+        self.origin = origin
+        self.sent = sent
+
+
+class ConnectError(TransportError):
+    """No connection could be opened: refused, unreachable, unresolvable or too slow."""
+
+    def __init__(self, message: str, *, origin: str) -> None:
+        super().__init__(message, origin=origin, sent=Sent.NO)
+
+
+class ConnectionLostError(TransportError):
+    """The connection broke while a request was on it."""
+
+
+class ReadTimeoutError(TransportError):
+    """The peer was silent for longer than `limits.read_timeout`."""
+
+
+class CredentialsRejectedError(PatchwireError):
+    """The server refused credentials that it had been given; sending more of them may lock the account."""
+
+    def __init__(self, message: str, *, origin: str, status: int) -> None:
+        super().__init__(message)
+        self.origin = origin
+        self.status = status
+
+
+class InputError(PatchwireError):
+    """What the user wrote cannot be used: `place` names file and line or key, the text the remedy."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place}: {problem}" if place else problem)
+        self.place = place
+        self.problem = problem
+
+
+class SettingsError(InputError):
+    """A connection file, a secret or an option is wrong."""
+
+
+class RecordError(InputError):
+    """A record cannot be read or makes no valid request."""
+
+
+class JournalError(InputError):
+    """A journal is in use, belongs to something else, or no longer fits its records."""
+
+
+class StorageError(PatchwireError):
+    """A local file could not be written (disk full, no permission); what was written before stands."""

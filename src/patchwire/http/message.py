@@ -1,0 +1,182 @@
+"""Frozen HTTP messages. What is valid is decided once, here: nothing later can inject a line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from patchwire.errors import LocalProtocolError
+
+Headers = tuple[tuple[bytes, bytes], ...]
+"""Field lines in the order they stand on the wire: (name, value), names in the case they were written."""
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+STANDARD_METHODS = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"},
+)
+
+_token = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+# RFC 9110 section 5.5: visible octets, with blanks only between them.
+_field_value = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?").fullmatch
+_TARGET_CHARACTER = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})"
+_origin_form = re.compile(rb"/" + _TARGET_CHARACTER + rb"*").fullmatch
+_valid_start = re.compile(_TARGET_CHARACTER + rb"*").match
+# Absolute form, for proxies, and authority form, for CONNECT, may hold an IPv6 address in brackets.
+_other_form = re.compile(rb"(?:[A-Za-z][A-Za-z0-9+\-.]*://)?(?:\[[0-9A-Fa-f:.]+\])?" + _TARGET_CHARACTER + rb"*").fullmatch
+
+
+class Origin(Struct, frozen=True, order=True):
+    """Scheme, host and port: what a connection leads to (RFC 9110 section 4.3.1). IPv6 hosts stand unbracketed."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def authority(self) -> str:
+        """What the Host field says: the port only where it is not the scheme's default."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if DEFAULT_PORTS.get(self.scheme) == self.port else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+
+class Request(Struct, frozen=True):
+    """One request. `target` is what goes on the wire, octet for octet, and what a signature covers.
+
+    The exchange adds Host, where no field names it, and Content-Length; a field that frames the body is refused.
+    Raises LocalProtocolError where RFC 9110 or RFC 9112 would not let it pass.
+    """
+
+    method: str
+    origin: Origin
+    target: bytes
+    headers: Headers = ()
+    body: bytes = b""
+
+    def __post_init__(self) -> None:
+        method = self.method
+        if method not in STANDARD_METHODS:
+            check_method(method)
+        if not _origin_form(self.target):
+            _check_other_target(method, self.target)
+        for name, value in self.headers:
+            check_field(name, value)
+
+    def with_header(self, name: bytes, value: bytes) -> Request:
+        """The same request with this field in place of any of its name."""
+        kept = tuple(line for line in self.headers if line[0].lower() != name.lower())
+        return Request(self.method, self.origin, self.target, (*kept, (name, value)), self.body)
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of the field, or None. `name` in lower case."""
+        return first_value(self.headers, name)
+
+
+class Response(Struct, frozen=True):
+    """A final response with its whole body, decoded from its transfer coding but from no content coding.
+
+    `error` says why the body may be cut or missing; the head is complete all the same.
+    """
+
+    status: int
+    headers: Headers = ()
+    body: bytes = b""
+    reason: bytes = b""
+    error: str | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of the field, or None. `name` in lower case."""
+        return first_value(self.headers, name)
+
+    def all_values(self, name: bytes) -> list[bytes]:
+        """Every value of the field, in the order received. `name` in lower case."""
+        return [value for line_name, value in self.headers if line_name.lower() == name]
+
+
+def request_to(method: str, url: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Request:
+    """A request for an absolute http or https URL, which is neither encoded nor normalised."""
+    origin, target = split_url(url)
+    lines = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers)
+    return Request(method, origin, target, lines, body)
+
+
+def split_url(url: str) -> tuple[Origin, bytes]:
+    """Origin and request target of an absolute http or https URL. LocalProtocolError says what is wrong with it."""
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise LocalProtocolError(f"{url!r} is no URL: it may hold only printable ASCII without blanks")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise LocalProtocolError(f"{url!r} is no URL: {error}") from None
+    if parts.scheme not in DEFAULT_PORTS:
+        raise LocalProtocolError(f"{url!r} must begin with http:// or https://")
+    if not parts.hostname:
+        raise LocalProtocolError(f"{url!r} names no host")
+    if "@" in parts.netloc:
+        raise LocalProtocolError("a URL must not hold user and password")
+    if "#" in url:
+        raise LocalProtocolError(f"{url!r} holds a fragment, which is never sent")
+    origin = Origin(parts.scheme, parts.hostname, port if port is not None else DEFAULT_PORTS[parts.scheme])
+    target = (parts.path or "/") + (f"?{parts.query}" if "?" in url else "")
+    return origin, target.encode("ascii")
+
+
+def first_value(headers: Headers, name: bytes) -> bytes | None:
+    """The first value of the field `name` (in lower case), or None."""
+    for line_name, value in headers:
+        if line_name.lower() == name:
+            return value
+    return None
+
+
+def check_method(method: str) -> None:
+    """LocalProtocolError unless `method` is a token, and no standard method in another case (RFC 9110 section 9.1)."""
+    if not _token(method.encode("utf-8", "surrogateescape")):
+        raise LocalProtocolError(f"{method!r} is no method: a method is a token (RFC 9110 section 9.1)")
+    if method.upper() in STANDARD_METHODS and method not in STANDARD_METHODS:
+        raise LocalProtocolError(f"method {method!r} is not {method.upper()}: methods are case-sensitive")
+
+
+def check_field(name: bytes, value: bytes) -> None:
+    """LocalProtocolError unless name and value are a field line that cannot become two (RFC 9110 section 5)."""
+    if not _token(name):
+        raise LocalProtocolError(f"{_show(name)} is no field name: a field name is a token")
+    if not _field_value(value):
+        where = _first_fault(value)
+        raise LocalProtocolError(f"field {_show(name)}: character {where + 1} of its value is not allowed there")
+    if name.lower() in (b"content-length", b"transfer-encoding"):
+        raise LocalProtocolError(f"field {_show(name)} is not yours to set: the exchange frames the body")
+
+
+def target_fault(target: bytes) -> int | None:
+    """Index of the first octet that RFC 3986 does not allow in a path or query, or None. A bare % counts."""
+    match = _valid_start(target)
+    end = match.end() if match else 0
+    return None if end == len(target) else end
+
+
+def _check_other_target(method: str, target: bytes) -> None:
+    if target == b"*" and method == "OPTIONS":
+        return
+    if not target or target.startswith(b"/") or not _other_form(target):
+        raise LocalProtocolError(f"{_show(target)} is no request target (RFC 9112 section 3.2)")
+    if method != "CONNECT" and b"://" not in target:
+        raise LocalProtocolError(f"request target {_show(target)} must begin with a slash")
+
+
+def _first_fault(value: bytes) -> int:
+    for index, octet in enumerate(value):
+        blank_at_the_edge = octet in b" \t" and index in (0, len(value) - 1)
+        if (octet < 0x20 and octet != 0x09) or octet == 0x7F or blank_at_the_edge:
+            return index
+    return len(value) - 1
+
+
+def _show(octets: bytes) -> str:
+    return repr(octets[:80].decode("latin-1"))

@@ -1,0 +1,1 @@
+"""The embedded server's behaviour: documents that take PATCH. Pure."""

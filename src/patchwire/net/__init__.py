@@ -1,0 +1,1 @@
+"""Sockets, clock and entropy: the thin trio adapter around the pure core."""

@@ -1,0 +1,1 @@
+"""Long-running work: the batch and its journal."""

@@ -1,0 +1,1 @@
+"""What a connection file says, as frozen values. Pure."""
