@@ -20,12 +20,16 @@ STANDARD_METHODS = frozenset(
 
 _token = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 # RFC 9110 section 5.5: visible octets, with blanks only between them.
-_field_value = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?").fullmatch
+_field_value = re.compile(
+    rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?"
+).fullmatch
 _TARGET_CHARACTER = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})"
 _origin_form = re.compile(rb"/" + _TARGET_CHARACTER + rb"*").fullmatch
 _valid_start = re.compile(_TARGET_CHARACTER + rb"*").match
 # Absolute form, for proxies, and authority form, for CONNECT, may hold an IPv6 address in brackets.
-_other_form = re.compile(rb"(?:[A-Za-z][A-Za-z0-9+\-.]*://)?(?:\[[0-9A-Fa-f:.]+\])?" + _TARGET_CHARACTER + rb"*").fullmatch
+_other_form = re.compile(
+    rb"(?:[A-Za-z][A-Za-z0-9+\-.]*://)?(?:\[[0-9A-Fa-f:.]+\])?" + _TARGET_CHARACTER + rb"*"
+).fullmatch
 
 
 class Origin(Struct, frozen=True, order=True):
@@ -67,6 +71,11 @@ class Request(Struct, frozen=True):
         for name, value in self.headers:
             check_field(name, value)
 
+    def __repr__(self) -> str:
+        """Names no field, since any may hold a secret."""
+        target = self.target.decode("latin-1")
+        return f"<Request {self.method} {self.origin}{target}, {len(self.headers)} fields, {len(self.body)} bytes>"
+
     def with_header(self, name: bytes, value: bytes) -> Request:
         """The same request with this field in place of any of its name."""
         kept = tuple(line for line in self.headers if line[0].lower() != name.lower())
@@ -88,6 +97,10 @@ class Response(Struct, frozen=True):
     body: bytes = b""
     reason: bytes = b""
     error: str | None = None
+
+    def __repr__(self) -> str:
+        """Names no field, since any may hold a secret."""
+        return f"<Response {self.status}, {len(self.headers)} fields, {len(self.body)} bytes>"
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of the field, or None. `name` in lower case."""
@@ -149,7 +162,9 @@ def check_field(name: bytes, value: bytes) -> None:
         raise LocalProtocolError(f"{_show(name)} is no field name: a field name is a token")
     if not _field_value(value):
         where = _first_fault(value)
-        raise LocalProtocolError(f"field {_show(name)}: character {where + 1} of its value is not allowed there")
+        raise LocalProtocolError(
+            f"field {_show(name)}: character {where + 1} of its value is not allowed there"
+        )
     if name.lower() in (b"content-length", b"transfer-encoding"):
         raise LocalProtocolError(f"field {_show(name)} is not yours to set: the exchange frames the body")
 

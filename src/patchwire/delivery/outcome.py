@@ -1,0 +1,124 @@
+"""What happened to a change: judged for each attempt, joined over all of them.
+
+PATCH is not idempotent, so the one question is whether the change may have been made. `unknown` says so plainly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from enum import Enum
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from patchwire.delivery.record import Record
+from patchwire.errors import Sent
+
+
+class Outcome(Enum):
+    """How an attempt, or a record, ended."""
+
+    APPLIED = "applied"
+    REJECTED = "rejected"
+    NOT_SENT = "not_sent"
+    UNKNOWN = "unknown"
+
+
+class Attempt(Struct, frozen=True):
+    """One try at one record, and the evidence of it."""
+
+    outcome: Outcome
+    sent: Sent
+    status: int | None = None
+    etag: str | None = None
+    error: str | None = None
+    retry_after: float | None = None
+    """Seconds that the response asked to wait, or None."""
+
+
+class OutcomeLine(Struct):
+    """The outcome of a record, as it stands in --output."""
+
+    seq: int
+    id: str
+    path: str
+    outcome: str
+    status: int | None
+    attempts: int
+    etag: str | None
+    seconds: float
+    error: str | None
+    pending: bool | UnsetType = UNSET
+    partial: bool | UnsetType = UNSET
+    properties: msgspec.Raw | UnsetType = UNSET
+
+
+def judge(sent: Sent, status: int | None, unknown_statuses: Collection[int]) -> Outcome:
+    """The outcome of an attempt from its evidence: the final status, where a complete head has come, decides."""
+    if status is None:
+        return Outcome.NOT_SENT if sent is Sent.NO else Outcome.UNKNOWN
+    if 200 <= status <= 299:
+        return Outcome.APPLIED
+    if status == 303 or status in unknown_statuses:
+        return Outcome.UNKNOWN
+    return Outcome.REJECTED
+
+
+def join(attempts: Sequence[Attempt]) -> Attempt:
+    """The attempt that decides the record.
+
+    Any applied one; else the first unknown one, since an answer to a later attempt may come from this one's effect;
+    else the last.
+    """
+    for wanted in (Outcome.APPLIED, Outcome.UNKNOWN):
+        for attempt in attempts:
+            if attempt.outcome is wanted:
+                return attempt
+    return attempts[-1]
+
+
+def outcome_line(record: Record, attempts: Sequence[Attempt], seconds: float) -> OutcomeLine:
+    """What --output says of a record after these attempts, which may be none: then it was never sent."""
+    decisive = join(attempts)
+    return line_from(
+        record.seq,
+        record.id,
+        record.path,
+        decisive.outcome,
+        decisive.status,
+        attempts=len(attempts),
+        etag=decisive.etag,
+        seconds=seconds,
+        error=decisive.error,
+        properties=record.properties,
+    )
+
+
+def line_from(
+    seq: int,
+    record_id: str,
+    path: str,
+    outcome: Outcome,
+    status: int | None,
+    *,
+    attempts: int,
+    etag: str | None,
+    seconds: float,
+    error: str | None,
+    properties: bytes,
+) -> OutcomeLine:
+    """The outcome line of these values; `pending` and `partial` follow from 202 and 207."""
+    return OutcomeLine(
+        seq,
+        record_id,
+        path,
+        outcome.value,
+        status,
+        attempts,
+        etag,
+        round(seconds, 6),
+        error,
+        pending=True if status == 202 else UNSET,
+        partial=True if status == 207 else UNSET,
+        properties=msgspec.Raw(properties) if properties else UNSET,
+    )

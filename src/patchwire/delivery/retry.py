@@ -1,0 +1,67 @@
+"""Whether to send a record again, from what was sent and seen: a pure function.
+
+Nothing else in the library resends anything. What may have been applied is resent only if its record says that this
+is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from patchwire.delivery.outcome import Attempt, Outcome
+
+ASKS_FOR_ANOTHER_TRY = frozenset({408, 421, 425, 429})
+"""Statuses which mean that the request was not acted upon and may be repeated (RFC 9110 section 15.5, RFC 6585,
+RFC 8470); 503 joins them where it names a time, 417 where the request had an expectation."""
+
+
+class RetryPolicy(Struct, frozen=True):
+    """Delays in seconds. The n-th delay is drawn up to base_delay x 2^n, never over max_delay."""
+
+    max_attempts: int = 5
+    base_delay: float = 0.2
+    max_delay: float = 10.0
+    max_retry_after: float = 120.0
+    """A server that asks for a longer pause is not waited for."""
+
+
+class Again(Struct, frozen=True):
+    """Send the record again at `at`, on the clock of `now`."""
+
+    at: float
+    without_expect: bool = False
+
+
+def next_attempt(
+    attempts: Sequence[Attempt],
+    *,
+    idempotent: bool,
+    expects: bool,
+    policy: RetryPolicy,
+    now: float,
+    jitter: float,
+) -> Again | None:
+    """When to send again, or None: the record's outcome stands. `jitter` is drawn evenly from 0 to 1 by the caller."""
+    last = attempts[-1]
+    if len(attempts) >= policy.max_attempts or not _may_repeat(last, idempotent, expects):
+        return None
+    if last.retry_after is not None:
+        return Again(now + last.retry_after) if last.retry_after <= policy.max_retry_after else None
+    if last.status == 417 or (last.outcome is Outcome.NOT_SENT and len(attempts) == 1):
+        return Again(now, without_expect=last.status == 417)
+    ceiling = min(policy.max_delay, policy.base_delay * 2.0 ** len(attempts))
+    return Again(now + jitter * ceiling)
+
+
+def _may_repeat(last: Attempt, idempotent: bool, expects: bool) -> bool:
+    if last.outcome is Outcome.NOT_SENT:
+        return True
+    if last.outcome is Outcome.UNKNOWN:
+        return idempotent
+    if last.outcome is Outcome.APPLIED:
+        return False
+    if last.status == 417:
+        return expects
+    return last.status in ASKS_FOR_ANOTHER_TRY or (last.status == 503 and last.retry_after is not None)

@@ -1,0 +1,41 @@
+"""Where a record's path leads: the base URL and the path, as written, with exactly one slash between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from patchwire.errors import LocalProtocolError
+from patchwire.http.message import target_fault
+
+_AS_WRITTEN = "-._~!$&'()*+,;=:@/?%"
+
+
+def join_target(base_path: bytes, base_query: bytes, path: str, query: Mapping[str, str]) -> bytes:
+    """The request target: base path, path, then the queries of base URL, path and `query`, in this order.
+
+    Nothing is normalised, decoded or encoded a second time; only the members of `query` are percent-encoded.
+    LocalProtocolError names the first character that RFC 3986 does not allow, and the encoded form.
+    """
+    octets = _checked(path)
+    own_path, _, own_query = octets.partition(b"?")
+    target = base_path.removesuffix(b"/") + b"/" + own_path.removeprefix(b"/") if own_path else base_path
+    if base_query or own_query or query:
+        members = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items())
+        target += b"?" + b"&".join(part for part in (base_query, own_query, members.encode()) if part)
+    return target
+
+
+def _checked(path: str) -> bytes:
+    octets = path.encode("utf-8", "surrogatepass")
+    fault = target_fault(octets)
+    if fault is None:
+        return octets
+    index = len(octets[:fault].decode("utf-8", "surrogatepass"))
+    character = path[index]
+    # A bare percent sign is the fault where what follows it is no pair of hexadecimal digits.
+    safe = _AS_WRITTEN.replace("%", "") if character == "%" else _AS_WRITTEN
+    remedy = quote(octets, safe=safe)
+    raise LocalProtocolError(
+        f"character {index + 1}, {character!r}, is not allowed in a URL; write {remedy!r}"
+    )

@@ -1,0 +1,365 @@
+"""One exchange, a request and its final response, as bytes out and bytes in (RFC 9112).
+
+It stands on h11 and closes what h11 leaves to its user: bytes after the final response are never an answer, limits
+do not depend on how the bytes were cut, a body still on its way when the answer comes forbids reuse. It opens no
+socket and reads no clock. What goes wrong on the peer's side is an event, not an exception, so that nothing that
+came before it is lost.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+from typing import Final
+
+import h11
+from msgspec import Struct
+
+from patchwire.errors import IncompleteResponseError, LocalProtocolError, RemoteProtocolError
+from patchwire.http.chunks import ChunkLines
+from patchwire.http.message import Headers, Request
+
+MAX_INTERIM_RESPONSES = 64
+
+_blank_line = re.compile(rb"\n\r?\n").search
+_status_line = re.compile(rb"HTTP/1\.[0-9] ").match
+
+
+class Limits(Struct, frozen=True):
+    """What a response may take, in bytes, and how long to wait for 100 (Continue), in seconds."""
+
+    max_response_head: int = 65_536
+    max_response_body: int = 16_777_216
+    continue_timeout: float = 1.0
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+class InterimResponse(Struct, frozen=True):
+    """A 1xx response; the final one is still to come."""
+
+    status: int
+    headers: Headers
+
+
+class ResponseHead(Struct, frozen=True):
+    """The complete head of the final response."""
+
+    status: int
+    reason: bytes
+    headers: Headers
+    http_version: bytes
+
+
+class BodyData(Struct, frozen=True):
+    """Octets of the response's body, without their transfer coding."""
+
+    data: bytes
+
+
+class Complete(Struct, frozen=True):
+    """The response has ended as its framing said it would."""
+
+    trailers: Headers
+
+
+class Failed(Struct, frozen=True):
+    """Nothing more will be read: the peer broke the protocol or a limit, or closed too early."""
+
+    error: RemoteProtocolError
+
+
+Event = InterimResponse | ResponseHead | BodyData | Complete | Failed
+
+
+class State(Enum):
+    """Where an exchange stands."""
+
+    READY = auto()  # nothing handed out yet
+    HOLDING = auto()  # head handed out; the body waits for 100 (Continue)
+    SENDING = auto()  # everything handed out, but the caller has not sent all of it
+    WAITING = auto()  # everything sent; no final head yet
+    REFUSED = auto()  # the final head came in place of 100 (Continue); the body stays here
+    EARLY = auto()  # the final head came before everything was sent
+    READING = auto()  # everything sent, final head came, its body is coming
+    COMPLETE = auto()
+    FAILED = auto()
+
+
+class Step(Enum):
+    """What can happen to an exchange."""
+
+    START = auto()
+    START_HOLDING = auto()
+    RELEASE = auto()  # 100 (Continue) came, or its deadline passed
+    ALL_SENT = auto()
+    INTERIM = auto()
+    HEAD = auto()
+    END = auto()
+    FAIL = auto()
+
+
+TRANSITIONS: Final[dict[tuple[State, Step], State]] = {
+    (State.READY, Step.START): State.SENDING,
+    (State.READY, Step.START_HOLDING): State.HOLDING,
+    (State.HOLDING, Step.ALL_SENT): State.HOLDING,
+    (State.HOLDING, Step.INTERIM): State.HOLDING,
+    (State.HOLDING, Step.RELEASE): State.SENDING,
+    (State.HOLDING, Step.HEAD): State.REFUSED,
+    (State.HOLDING, Step.FAIL): State.FAILED,
+    (State.SENDING, Step.ALL_SENT): State.WAITING,
+    (State.SENDING, Step.INTERIM): State.SENDING,
+    (State.SENDING, Step.HEAD): State.EARLY,
+    (State.SENDING, Step.FAIL): State.FAILED,
+    (State.WAITING, Step.INTERIM): State.WAITING,
+    (State.WAITING, Step.HEAD): State.READING,
+    (State.WAITING, Step.FAIL): State.FAILED,
+    (State.REFUSED, Step.ALL_SENT): State.REFUSED,
+    (State.REFUSED, Step.END): State.COMPLETE,
+    (State.REFUSED, Step.FAIL): State.FAILED,
+    (State.EARLY, Step.ALL_SENT): State.READING,
+    (State.EARLY, Step.END): State.COMPLETE,
+    (State.EARLY, Step.FAIL): State.FAILED,
+    (State.READING, Step.END): State.COMPLETE,
+    (State.READING, Step.FAIL): State.FAILED,
+}
+
+_BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+
+
+class Exchange:
+    """Drive it so: send what `bytes_to_send` gives, say `all_sent`, feed `receive` until it has `ended`.
+
+    `receive` may be called at any time after the first `bytes_to_send`; a response may well come early.
+    A call that does not fit the state raises LocalProtocolError.
+    """
+
+    def __init__(self, request: Request, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.request = request
+        self.limits = limits
+        self.state = State.READY
+        self.continue_deadline: float | None = None
+        """When to stop waiting for 100 (Continue) and call `bytes_to_send` again, on the clock of `now`."""
+        self.surplus = b""
+        """Bytes that came behind a complete response. They answer nothing (RFC 9112 section 9.2)."""
+        self._h11 = h11.Connection(h11.CLIENT)
+        self._unsent = True
+        self._head = bytearray()  # what has come of a head that is not whole yet
+        self._searched = 0
+        self._interim_count = 0
+        self._body_length = 0
+        self._chunks: ChunkLines | None = None
+        self._must_close = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more events will come."""
+        return self.state is State.COMPLETE or self.state is State.FAILED
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the connection may carry another exchange after this one (RFC 9112 section 9.3)."""
+        return (
+            self.state is State.COMPLETE
+            and not self._unsent
+            and not self._must_close
+            and not self.surplus
+            and self._h11.our_state is h11.DONE
+            and self._h11.their_state is h11.DONE
+        )
+
+    def bytes_to_send(self, now: float) -> bytes:
+        """What is to be sent now, each octet given once; b"" when there is nothing (yet). `now` in seconds."""
+        if self.state is State.READY:
+            return self._start(now)
+        if (
+            self.state is State.HOLDING
+            and self.continue_deadline is not None
+            and now >= self.continue_deadline
+        ):
+            self._step(Step.RELEASE)
+            return self._send_body()
+        return b""
+
+    def all_sent(self) -> None:
+        """Say that the kernel has taken everything that `bytes_to_send` gave."""
+        self._step(Step.ALL_SENT)
+        self._unsent = self.state is State.HOLDING or self.state is State.REFUSED
+
+    def receive(self, data: bytes) -> list[Event]:
+        """The events in `data`, which follows what was received before; b"" says that the peer has closed.
+
+        The last event of an exchange is Complete or Failed; bytes that come later are kept in `surplus`.
+        """
+        if self.state is State.READY:
+            raise LocalProtocolError("no response can come before its request")
+        events: list[Event] = []
+        if self.state is State.COMPLETE:
+            self.surplus += data
+            self._must_close = True
+            return events
+        if self.state is State.FAILED:
+            return events
+        try:
+            if not data:
+                self._receive_eof(events)
+            elif self.state in (State.HOLDING, State.SENDING, State.WAITING):
+                self._receive_head(data, events)
+            else:
+                self._receive_body(data, events)
+        except h11.RemoteProtocolError as error:
+            self._fail(RemoteProtocolError(f"malformed response: {error}"), events)
+        except RemoteProtocolError as error:
+            self._fail(error, events)
+        return events
+
+    def _step(self, step: Step) -> None:
+        state = TRANSITIONS.get((self.state, step))
+        if state is None:
+            raise LocalProtocolError(f"{step.name} does not fit an exchange that is {self.state.name}")
+        self.state = state
+
+    def _start(self, now: float) -> bytes:
+        request = self.request
+        expects = False
+        headers = []
+        has_host = False
+        for name, value in request.headers:
+            lower = name.lower()
+            if lower == b"host":
+                has_host = True
+            elif lower == b"expect":
+                expects = value.lower() == b"100-continue"
+            headers.append((name, value))
+        if not has_host:
+            headers.insert(0, (b"Host", request.origin.authority.encode("ascii")))
+        if request.body or request.method not in _BODILESS_METHODS:
+            headers.append((b"Content-Length", b"%d" % len(request.body)))
+        try:
+            head = self._h11.send(h11.Request(method=request.method, target=request.target, headers=headers))
+        except h11.LocalProtocolError as error:
+            raise LocalProtocolError(f"{error} (RFC 9112)") from None
+        if expects and request.body:
+            self.continue_deadline = now + self.limits.continue_timeout
+            self._step(Step.START_HOLDING)
+            return head or b""
+        self._step(Step.START)
+        return (head or b"") + self._send_body()
+
+    def _send_body(self) -> bytes:
+        body = self.request.body
+        if body:
+            self._h11.send(h11.Data(data=body))
+        self._h11.send(h11.EndOfMessage())
+        return body
+
+    def _receive_head(self, data: bytes, events: list[Event]) -> None:
+        buffer: bytes | bytearray = data
+        if self._head:
+            self._head += data
+            buffer = self._head
+        limit = self.limits.max_response_head
+        while True:
+            found = _blank_line(buffer, self._searched)
+            end = found.end() if found else len(buffer)
+            if end > limit:
+                raise RemoteProtocolError(f"response head over {limit} bytes (limits.max_response_head)")
+            if not found:
+                self._head = buffer if isinstance(buffer, bytearray) else bytearray(buffer)
+                self._searched = max(0, end - 2)
+                return
+            self._head, self._searched = bytearray(), 0
+            head, buffer = bytes(buffer[:end]), bytes(buffer[end:])
+            if self._take_head(head, events):
+                self._receive_body(buffer, events)
+                return
+
+    def _take_head(self, head: bytes, events: list[Event]) -> bool:
+        """Whether this was the final head."""
+        if not _status_line(head):
+            raise RemoteProtocolError(f"no HTTP/1 status line: {head[:40]!r}")
+        self._h11.receive_data(head)
+        event = self._h11.next_event()
+        if isinstance(event, h11.Response):
+            self._take_final_head(event, events)
+            return True
+        if not isinstance(event, h11.InformationalResponse):
+            raise RemoteProtocolError(f"malformed response head: {head[:40]!r}")
+        if event.status_code == 101:
+            raise RemoteProtocolError("the peer switched protocols without being asked")
+        self._interim_count += 1
+        if self._interim_count > MAX_INTERIM_RESPONSES:
+            raise RemoteProtocolError(f"more than {MAX_INTERIM_RESPONSES} interim responses")
+        self._step(Step.INTERIM)
+        if event.status_code == 100 and self.state is State.HOLDING:
+            self.continue_deadline = float("-inf")
+        events.append(InterimResponse(event.status_code, tuple(event.headers.raw_items())))
+        return False
+
+    def _take_final_head(self, event: h11.Response, events: list[Event]) -> None:
+        self._step(Step.HEAD)
+        status = event.status_code
+        names = [name for name, _ in event.headers]
+        if b"transfer-encoding" in names:
+            # Both lengths: the coding wins, and nothing that follows can be trusted (RFC 9112 section 6.3).
+            self._must_close = b"content-length" in names
+            if self.request.method != "HEAD" and status not in (204, 304):
+                self._chunks = ChunkLines(self.limits.max_response_head)
+        headers = tuple(event.headers.raw_items())
+        events.append(ResponseHead(status, bytes(event.reason), headers, bytes(event.http_version)))
+
+    def _receive_body(self, data: bytes, events: list[Event]) -> None:
+        fault = None
+        if self._chunks is not None:
+            data, fault = self._chunks.feed(data)
+        if data:
+            self._h11.receive_data(data)
+        self._pull(events)
+        if fault is not None:
+            raise RemoteProtocolError(f"malformed response: {fault}")
+
+    def _pull(self, events: list[Event]) -> None:
+        while True:
+            event = self._h11.next_event()
+            if isinstance(event, h11.Data):
+                self._take_data(bytes(event.data), events)
+            elif isinstance(event, h11.EndOfMessage):
+                self._end(tuple(event.headers.raw_items()), events)
+                return
+            elif event is h11.PAUSED:  # a tunnel has opened: what follows is not HTTP
+                self._end((), events)
+                return
+            else:
+                return
+
+    def _take_data(self, data: bytes, events: list[Event]) -> None:
+        limit = self.limits.max_response_body
+        room = limit - self._body_length
+        self._body_length += len(data)
+        if data[:room]:
+            events.append(BodyData(data[:room]))
+        if len(data) > room:
+            raise RemoteProtocolError(f"response body over {limit} bytes (limits.max_response_body)")
+
+    def _end(self, trailers: Headers, events: list[Event]) -> None:
+        self._step(Step.END)
+        self.surplus = bytes(self._h11.trailing_data[0])
+        if self._chunks is not None:
+            self.surplus += self._chunks.surplus
+        events.append(Complete(trailers))
+
+    def _receive_eof(self, events: list[Event]) -> None:
+        if self.state in (State.HOLDING, State.SENDING, State.WAITING):
+            part = "within" if self._head else "before"
+            raise IncompleteResponseError(f"the peer closed the connection {part} its response head")
+        self._must_close = True
+        self._h11.receive_data(b"")
+        try:
+            self._pull(events)
+        except h11.RemoteProtocolError:
+            raise IncompleteResponseError("the peer closed the connection within its response body") from None
+
+    def _fail(self, error: RemoteProtocolError, events: list[Event]) -> None:
+        self._step(Step.FAIL)
+        events.append(Failed(error))

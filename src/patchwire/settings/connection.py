@@ -1,0 +1,176 @@
+"""One connection, as its file describes it: every field of it checked, and nothing read yet."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from patchwire.errors import LocalProtocolError, SettingsError
+from patchwire.http.exchange import Limits as ExchangeLimits
+from patchwire.http.message import Origin, check_field, split_url, target_fault
+from patchwire.settings.faults import fault_of
+from patchwire.settings.secret import REMEDY, Secret, SecretReference, parse_reference
+
+AUTHORIZATION = "authorization"
+
+
+class Outcomes(Struct, frozen=True, forbid_unknown_fields=True):
+    """`unknown_statuses`: final statuses behind which the change may have been made all the same."""
+
+    unknown_statuses: tuple[int, ...] = (502, 504)
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Timeouts in seconds, sizes in bytes."""
+
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    max_response_head: int = 65_536
+    max_response_body: int = 16_777_216
+
+    def for_exchange(self) -> ExchangeLimits:
+        """Those that one exchange enforces."""
+        return ExchangeLimits(self.max_response_head, self.max_response_body)
+
+
+class ConnectionFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands in a connection file, key by key; secrets are still references."""
+
+    base_url: str
+    authentication: Literal["none", "basic"] = "none"
+    user: str | None = None
+    password: str | None = None
+    preemptive: bool = False
+    headers: dict[str, str] = {}
+    outcomes: Outcomes = Outcomes()
+    limits: Limits = Limits()
+
+    def __repr__(self) -> str:
+        """A literal secret is a secret."""
+        return f"<ConnectionFile {self.base_url}>"
+
+
+class ConnectionSettings(Struct, frozen=True):
+    """A connection ready for use: secrets resolved, the base URL split, field lines checked."""
+
+    origin: Origin
+    base_path: bytes
+    """Path of the base URL as written; a record's path goes behind it."""
+    base_query: bytes
+    """Query of the base URL, which goes before a record's own; b"" where there is none."""
+    authentication: Literal["none", "basic"] = "none"
+    user: str = ""
+    password: Secret = Secret("")
+    preemptive: bool = False
+    headers: tuple[tuple[bytes, Secret], ...] = ()
+    outcomes: Outcomes = Outcomes()
+    limits: Limits = Limits()
+
+
+def parse_connection(place: str, data: dict[str, Any]) -> ConnectionFile:
+    """The connection in the decoded TOML `data`. SettingsError names `place`, the key and what was expected."""
+    try:
+        connection = msgspec.convert(data, ConnectionFile)
+    except msgspec.ValidationError as error:
+        raise SettingsError(place, fault_of(error)) from None
+    _check_urls_and_limits(place, connection)
+    _check_authentication(place, connection)
+    for name, text in connection.headers.items():
+        _check_header(place, connection, name, text)
+    return connection
+
+
+def secret_references(place: str, connection: ConnectionFile) -> dict[str, SecretReference]:
+    """Every secret that must be read before use, by its key."""
+    references = {}
+    if connection.password is not None:
+        references["password"] = _reference(place, "password", connection.password)
+    for name, text in connection.headers.items():
+        reference = parse_reference(text)
+        if reference is not None:
+            references[f"headers.{name}"] = reference
+    return references
+
+
+def resolve(place: str, connection: ConnectionFile, secrets: dict[str, Secret]) -> ConnectionSettings:
+    """The connection with the texts of its secrets, given by key. SettingsError where one cannot be sent."""
+    origin, target = split_url(connection.base_url)
+    path, _, query = target.partition(b"?")
+    headers = []
+    for name, text in connection.headers.items():
+        value = secrets.get(f"headers.{name}", Secret(text))
+        try:
+            check_field(name.encode("latin-1"), value.reveal().encode("latin-1"))
+        except (LocalProtocolError, UnicodeEncodeError) as error:
+            fault = "not Latin-1" if isinstance(error, UnicodeEncodeError) else str(error)
+            raise SettingsError(place, f"headers.{name}: {fault}") from None
+        headers.append((name.encode("latin-1"), value))
+    return ConnectionSettings(
+        origin=origin,
+        base_path=path,
+        base_query=query,
+        authentication=connection.authentication,
+        user=connection.user or "",
+        password=secrets.get("password", Secret("")),
+        preemptive=connection.preemptive,
+        headers=tuple(headers),
+        outcomes=connection.outcomes,
+        limits=connection.limits,
+    )
+
+
+def _check_urls_and_limits(place: str, connection: ConnectionFile) -> None:
+    try:
+        origin, target = split_url(connection.base_url)
+    except LocalProtocolError as error:
+        raise SettingsError(place, f"base_url: {error}") from None
+    if origin.scheme != "http":
+        raise SettingsError(place, "base_url: https is not supported yet, expected http://")
+    fault = target_fault(target)
+    if fault is not None:
+        character = chr(target[fault])
+        raise SettingsError(place, f"base_url: {character!r} is not allowed there, percent-encode it")
+    limits = connection.limits
+    for key in limits.__struct_fields__:
+        value = getattr(limits, key)
+        if not 0 < value < float("inf"):
+            raise SettingsError(place, f"limits.{key}: expected a number above 0, got {value}")
+    for status in connection.outcomes.unknown_statuses:
+        if not 500 <= status <= 599:
+            raise SettingsError(
+                place, f"outcomes.unknown_statuses: expected statuses from 500 to 599, got {status}"
+            )
+
+
+def _check_authentication(place: str, connection: ConnectionFile) -> None:
+    if connection.authentication == "none":
+        for key in ("user", "password"):
+            if getattr(connection, key) is not None:
+                raise SettingsError(
+                    place, f'{key}: has no use with authentication = "none"; expected "basic"'
+                )
+        return
+    for key in ("user", "password"):
+        if getattr(connection, key) is None:
+            raise SettingsError(place, f'{key}: missing; authentication = "basic" needs it')
+    if ":" in (connection.user or ""):
+        raise SettingsError(place, "user: a user name for Basic must not hold a colon")
+
+
+def _check_header(place: str, connection: ConnectionFile, name: str, text: str) -> None:
+    if name.lower() != AUTHORIZATION:
+        return
+    if connection.authentication != "none":
+        raise SettingsError(
+            place, f'headers.{name}: refused beside authentication = "{connection.authentication}"'
+        )
+    _reference(place, f"headers.{name}", text)
+
+
+def _reference(place: str, key: str, text: str) -> SecretReference:
+    reference = parse_reference(text)
+    if reference is None:
+        raise SettingsError(place, f"{key}: a secret must not stand here as bare text; {REMEDY}")
+    return reference
