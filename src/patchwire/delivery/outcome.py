@@ -78,7 +78,7 @@ def join(attempts: Sequence[Attempt]) -> Attempt:
 
 
 def outcome_line(record: Record, attempts: Sequence[Attempt], seconds: float) -> OutcomeLine:
-    """What --output says of a record after these attempts, which may be none: then it was never sent."""
+    """What --output says of a record after these attempts, at least one."""
     decisive = join(attempts)
     return line_from(
         record.seq,
@@ -90,6 +90,22 @@ def outcome_line(record: Record, attempts: Sequence[Attempt], seconds: float) ->
         etag=decisive.etag,
         seconds=seconds,
         error=decisive.error,
+        properties=record.properties,
+    )
+
+
+def held_line(record: Record, holder: str) -> OutcomeLine:
+    """What --output says of a record that is not sent because the record `holder` of its lane is unknown."""
+    return line_from(
+        record.seq,
+        record.id,
+        record.path,
+        Outcome.NOT_SENT,
+        None,
+        attempts=0,
+        etag=None,
+        seconds=0.0,
+        error=f"held by {holder}",
         properties=record.properties,
     )
 

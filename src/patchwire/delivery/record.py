@@ -151,9 +151,7 @@ def _body(members: Line) -> tuple[bytes, str]:
         raise RecordError("", f"{problem}; give one of body, body_text, body_base64, body_file")
     media_type = members.media_type or _implied_media_type(raw)
     if media_type is None:
-        raise RecordError(
-            "", f"media_type: missing; {given[0]} implies none unless it is a JSON object or array"
-        )
+        raise RecordError("", f"media_type: missing; {given[0]} implies none unless it is a JSON object or array")
     if members.body_text is not None:
         raw = members.body_text.encode("utf-8")
     elif members.body_base64 is not None:

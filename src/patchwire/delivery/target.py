@@ -36,6 +36,4 @@ def _checked(path: str) -> bytes:
     # A bare percent sign is the fault where what follows it is no pair of hexadecimal digits.
     safe = _AS_WRITTEN.replace("%", "") if character == "%" else _AS_WRITTEN
     remedy = quote(octets, safe=safe)
-    raise LocalProtocolError(
-        f"character {index + 1}, {character!r}, is not allowed in a URL; write {remedy!r}"
-    )
+    raise LocalProtocolError(f"character {index + 1}, {character!r}, is not allowed in a URL; write {remedy!r}")

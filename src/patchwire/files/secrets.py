@@ -49,9 +49,7 @@ def _from_keyring(place: str, key: str, name: str) -> Secret:
     try:
         import keyring
     except ImportError:
-        raise SettingsError(
-            place, f"{key}: keyring is not installed: pip install 'patchwire[keyring]'"
-        ) from None
+        raise SettingsError(place, f"{key}: keyring is not installed: pip install 'patchwire[keyring]'") from None
     try:
         text = keyring.get_password(service, user)
     except keyring.errors.KeyringError as error:

@@ -78,8 +78,13 @@ class Request(Struct, frozen=True):
 
     def with_header(self, name: bytes, value: bytes) -> Request:
         """The same request with this field in place of any of its name."""
-        kept = tuple(line for line in self.headers if line[0].lower() != name.lower())
+        kept = self.without_header(name).headers
         return Request(self.method, self.origin, self.target, (*kept, (name, value)), self.body)
+
+    def without_header(self, name: bytes) -> Request:
+        """The same request without any field of this name."""
+        kept = tuple(line for line in self.headers if line[0].lower() != name.lower())
+        return Request(self.method, self.origin, self.target, kept, self.body)
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of the field, or None. `name` in lower case."""

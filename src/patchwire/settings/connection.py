@@ -65,8 +65,17 @@ class ConnectionSettings(Struct, frozen=True):
     password: Secret = Secret("")
     preemptive: bool = False
     headers: tuple[tuple[bytes, Secret], ...] = ()
+    secret_fields: frozenset[bytes] = frozenset()
+    """Lower-case names of the fields whose values came from a secret; no log shows them."""
+    identity: str = ""
+    """What a journal is tied to: the base URL and what shapes requests, without secrets, limits or user."""
     outcomes: Outcomes = Outcomes()
     limits: Limits = Limits()
+
+    @property
+    def carries_credentials(self) -> bool:
+        """Whether a server may reject what this connection sends as credentials."""
+        return self.authentication != "none" or any(name.lower() == b"authorization" for name, _ in self.headers)
 
 
 def parse_connection(place: str, data: dict[str, Any]) -> ConnectionFile:
@@ -116,9 +125,20 @@ def resolve(place: str, connection: ConnectionFile, secrets: dict[str, Secret]) 
         password=secrets.get("password", Secret("")),
         preemptive=connection.preemptive,
         headers=tuple(headers),
+        secret_fields=frozenset(
+            key.removeprefix("headers.").lower().encode("latin-1") for key in secrets if key.startswith("headers.")
+        ),
+        identity=_identity(connection, secrets),
         outcomes=connection.outcomes,
         limits=connection.limits,
     )
+
+
+def _identity(connection: ConnectionFile, secrets: dict[str, Secret]) -> str:
+    fields = sorted(
+        f"{name.lower()}: {'' if f'headers.{name}' in secrets else text}" for name, text in connection.headers.items()
+    )
+    return "\n".join([connection.base_url, *fields])
 
 
 def _check_urls_and_limits(place: str, connection: ConnectionFile) -> None:
@@ -139,18 +159,14 @@ def _check_urls_and_limits(place: str, connection: ConnectionFile) -> None:
             raise SettingsError(place, f"limits.{key}: expected a number above 0, got {value}")
     for status in connection.outcomes.unknown_statuses:
         if not 500 <= status <= 599:
-            raise SettingsError(
-                place, f"outcomes.unknown_statuses: expected statuses from 500 to 599, got {status}"
-            )
+            raise SettingsError(place, f"outcomes.unknown_statuses: expected statuses from 500 to 599, got {status}")
 
 
 def _check_authentication(place: str, connection: ConnectionFile) -> None:
     if connection.authentication == "none":
         for key in ("user", "password"):
             if getattr(connection, key) is not None:
-                raise SettingsError(
-                    place, f'{key}: has no use with authentication = "none"; expected "basic"'
-                )
+                raise SettingsError(place, f'{key}: has no use with authentication = "none"; expected "basic"')
         return
     for key in ("user", "password"):
         if getattr(connection, key) is None:
@@ -163,9 +179,7 @@ def _check_header(place: str, connection: ConnectionFile, name: str, text: str) 
     if name.lower() != AUTHORIZATION:
         return
     if connection.authentication != "none":
-        raise SettingsError(
-            place, f'headers.{name}: refused beside authentication = "{connection.authentication}"'
-        )
+        raise SettingsError(place, f'headers.{name}: refused beside authentication = "{connection.authentication}"')
     _reference(place, f"headers.{name}", text)
 
 

@@ -1,0 +1,5 @@
+"""python -m patchwire"""
+
+from patchwire.cli.main import main
+
+main()

@@ -1,0 +1,44 @@
+"""Exit codes, and the one line that goes with a bad one."""
+
+from __future__ import annotations
+
+import sys
+
+from patchwire.errors import InputError, PatchwireError, StorageError
+from patchwire.run.batch import Summary
+
+DONE = 0
+SOME_FAILED = 1
+"""Some records were rejected or not sent."""
+USAGE = 2
+"""Bad usage, settings or input."""
+SOME_UNKNOWN = 3
+STORAGE = 4
+"""Local input or output failed."""
+INTERRUPTED = 130
+"""Stopped by a signal; the same command goes on."""
+
+
+def code_of_error(error: PatchwireError) -> int:
+    """The code of an error that ended the command."""
+    if isinstance(error, StorageError):
+        return STORAGE
+    return USAGE if isinstance(error, InputError) else SOME_FAILED
+
+
+def code_of_batch(summary: Summary) -> int:
+    """The code of a batch. Where several hold: 130, then 4, 2, 3, 1."""
+    codes = {code_of_error(failure) for failure in summary.failures}
+    if summary.counts["unknown"]:
+        codes.add(SOME_UNKNOWN)
+    if summary.counts["rejected"] or summary.counts["not_sent"]:
+        codes.add(SOME_FAILED)
+    if summary.interrupted:
+        codes.add(INTERRUPTED)
+    return next((code for code in (INTERRUPTED, STORAGE, USAGE, SOME_UNKNOWN, SOME_FAILED) if code in codes), DONE)
+
+
+def say(text: str) -> None:
+    """One line on standard error."""
+    line = " ".join(text.split())
+    print(f"patchwire: {line}", file=sys.stderr, flush=True)  # noqa: T201

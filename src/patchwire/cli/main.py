@@ -1,0 +1,41 @@
+"""The command line: one group, one module a command, and one line for every error."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import click
+
+from patchwire.cli import exits
+from patchwire.cli.batch import batch
+from patchwire.cli.demo import demo
+from patchwire.cli.serve import serve
+from patchwire.errors import PatchwireError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="patchwire")
+def cli() -> None:
+    """Change many resources with HTTP PATCH, and know what happened to each change."""
+
+
+cli.add_command(batch)
+cli.add_command(demo)
+cli.add_command(serve)
+
+
+def main() -> NoReturn:
+    """Run the command of sys.argv, and exit with its documented code."""
+    try:
+        code = cli.main(prog_name="patchwire", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(exits.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        exits.say("interrupted")
+        sys.exit(exits.INTERRUPTED)
+    except PatchwireError as error:
+        exits.say(str(error))
+        sys.exit(exits.code_of_error(error))
+    sys.exit(code if isinstance(code, int) else exits.DONE)

@@ -1,0 +1,70 @@
+"""The end of a batch, for a person or for a program."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from patchwire.cli import exits
+from patchwire.cli.progress import COLOURS
+from patchwire.run.batch import Summary
+
+SHOWN_LOST = 10
+
+
+def print_summary(summary: Summary, form: str, *, results_on_stdout: bool) -> None:
+    """The counts: as the last line of standard output for "json", else as lines, or a table on a terminal.
+
+    Where outcomes go to standard output, a text summary keeps out of their way on standard error. What stopped the
+    run is said on standard error.
+    """
+    _say_failures(summary)
+    if form == "json":
+        click.echo(msgspec.json.encode(_values(summary)))
+    elif (sys.stdout if results_on_stdout else sys.stderr).isatty():
+        _print_table(summary, stderr=not results_on_stdout)
+    else:
+        for name, value in _values(summary).items():
+            click.echo(f"{name} {value}", err=not results_on_stdout)
+
+
+def _values(summary: Summary) -> dict[str, str | int | float]:
+    names = ("applied", "pending", "rejected", "not_sent", "unknown")
+    return {
+        "records": summary.records,
+        **{name: summary.counts.get(name, 0) for name in names},
+        "seconds": round(summary.seconds, 3),
+        "rate": round(summary.rate, 1),
+        "journal": summary.journal,
+    }
+
+
+def _print_table(summary: Summary, *, stderr: bool) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in _values(summary).items():
+        text = f"{value:,}" if isinstance(value, int | float) else value
+        table.add_row(name, text, style=COLOURS.get(name) if value else None)
+    Console(stderr=stderr).print(table)
+
+
+def _say_failures(summary: Summary) -> None:
+    said = set()
+    for failure in summary.failures:
+        if str(failure) not in said:
+            said.add(str(failure))
+            exits.say(str(failure))
+    if summary.lost:
+        shown = ", ".join(f"{line.seq} {line.outcome}" for line in summary.lost[:SHOWN_LOST])
+        more = ", ..." if len(summary.lost) > SHOWN_LOST else ""
+        exits.say(
+            f"{summary.journal}: could not keep {len(summary.lost)} outcomes, a resume will report them unknown:"
+            f" {shown}{more}"
+        )
+    if summary.interrupted or summary.failures:
+        exits.say(f"{summary.records:,} records have an outcome; the same command goes on from there")

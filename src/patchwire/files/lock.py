@@ -1,0 +1,55 @@
+"""An exclusive lock for as long as a process lives; the system drops it however the process ends."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; msvcrt locks the first byte instead
+    fcntl = None  # type: ignore[assignment]
+
+
+class LockedError(Exception):
+    """Another process holds the lock."""
+
+
+class FileLock:
+    """Locks `path`, a file of its own that is made for this and removed with the lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        while True:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                _lock(self._descriptor)
+            except OSError:
+                os.close(self._descriptor)
+                raise LockedError from None
+            if self._is_current():
+                return
+            # The former owner removed the file between our open and our lock: the lock is on nothing.
+            os.close(self._descriptor)
+
+    def release(self) -> None:
+        """Remove the file, then let go."""
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+    def _is_current(self) -> bool:
+        try:
+            there = self._path.stat()
+        except FileNotFoundError:
+            return False
+        ours = os.fstat(self._descriptor)
+        return (there.st_ino, there.st_dev) == (ours.st_ino, ours.st_dev)
+
+
+def _lock(descriptor: int) -> None:
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)

@@ -1,0 +1,115 @@
+"""Writing outcomes and record lines, so that a kill and a resume leave each of them once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+from msgspec import Struct
+
+from patchwire.delivery.outcome import OutcomeLine
+from patchwire.errors import InputError, StorageError
+from patchwire.files.read import describe
+
+BUFFER = 1 << 18
+STANDARD_OUTPUT = "-"
+
+encode = msgspec.json.Encoder().encode
+
+
+class _Seq(Struct):
+    seq: int
+
+
+class LineFile:
+    """A file that lines are written to; "-" is standard output. StorageError names it when a write fails."""
+
+    def __init__(self, name: str, *, append: bool = False) -> None:
+        self.name = name
+        try:
+            if name == STANDARD_OUTPUT:
+                self._file: BinaryIO = sys.stdout.buffer
+            else:
+                self._file = Path(name).open("ab" if append else "wb", buffering=BUFFER)
+        except OSError as error:
+            raise StorageError(f"{name}: {describe(error)}") from None
+
+    def write(self, lines: Iterable[bytes]) -> None:
+        """Write each line and a line break."""
+        try:
+            self._file.write(b"".join(line + b"\n" for line in lines))
+        except OSError as error:
+            raise StorageError(f"{self.name}: {describe(error)}") from None
+
+    def flush(self) -> None:
+        """Hand everything to the system."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise StorageError(f"{self.name}: {describe(error)}") from None
+
+    def close(self) -> None:
+        """Flush and close; standard output stays open."""
+        if self._file is sys.stdout.buffer:
+            self.flush()
+            return
+        try:
+            self._file.close()
+        except OSError as error:
+            raise StorageError(f"{self.name}: {describe(error)}") from None
+
+
+def open_output(name: str, settled: Iterable[OutcomeLine]) -> LineFile:
+    """The --output of a run, to which every outcome in `settled`, those of earlier runs, has been written once.
+
+    A last line that a kill has torn is cut. StorageError where it cannot be written; InputError where the file is
+    something else.
+    """
+    written = Written() if name == STANDARD_OUTPUT else _cut_torn_line(Path(name))
+    file = LineFile(name, append=True)
+    file.write(encode(line) for line in settled if not written.has(line.seq))
+    return file
+
+
+class Written:
+    """Which numbers stand in an output already: one bit each."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray()
+
+    def add(self, seq: int) -> None:
+        """Mark a number."""
+        byte = seq >> 3
+        if byte >= len(self._bits):
+            self._bits.extend(bytes(max(1024, byte + 1 - len(self._bits))))
+        self._bits[byte] |= 1 << (seq & 7)
+
+    def has(self, seq: int) -> bool:
+        """Whether the number is marked."""
+        byte = seq >> 3
+        return byte < len(self._bits) and bool(self._bits[byte] >> (seq & 7) & 1)
+
+
+def _cut_torn_line(path: Path) -> Written:
+    written = Written()
+    if not path.is_file():
+        return written
+    decode = msgspec.json.Decoder(_Seq).decode
+    kept = 0
+    try:
+        with path.open("r+b") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    written.add(decode(line).seq)
+                except (msgspec.DecodeError, UnicodeDecodeError, IndexError, OverflowError):
+                    raise InputError(f"{path}:{number}", "is no outcome line; name another --output") from None
+                kept += len(line)
+            file.truncate(kept)
+    except OSError as error:
+        raise StorageError(f"{path}: {describe(error)}") from None
+    return written

@@ -1,0 +1,263 @@
+"""One connection: a socket, the exchange on it, and the evidence of what was sent and seen.
+
+It belongs to one task at a time. What happens to a request is returned as a Reply, not raised: the evidence is the
+point. Whatever ends badly, cancellation too, closes the socket.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from itertools import count
+from typing import Final
+
+import trio
+from msgspec import Struct
+
+from patchwire.errors import ConnectionLostError, PatchwireError, ReadTimeoutError, Sent
+from patchwire.http.exchange import (
+    BodyData,
+    Event,
+    Exchange,
+    Failed,
+    InterimResponse,
+    ResponseHead,
+    State,
+)
+from patchwire.http.exchange import Limits as ExchangeLimits
+from patchwire.http.message import Origin, Request, Response
+from patchwire.net.wire_log import WireLog, field_lines, sent_head
+
+RECEIVE_SIZE: Final = 65_536
+NEVER: Final = float("inf")
+_numbers = count(1)
+
+
+class Reply(Struct, frozen=True):
+    """What came of a request.
+
+    `response` is there once a complete final head was read; `error` says what went wrong, also beside a response
+    whose body was cut.
+    """
+
+    response: Response | None
+    sent: Sent
+    error: PatchwireError | None
+    bytes_sent: int
+    bytes_received: int
+    reused: bool
+
+
+class _Inbox:
+    """What has been read of a response so far."""
+
+    __slots__ = ("body", "error", "head", "length")
+
+    def __init__(self) -> None:
+        self.head: ResponseHead | None = None
+        self.body: list[bytes] = []
+        self.error: PatchwireError | None = None
+        self.length = 0
+
+
+class Connection:
+    """Takes over a connected non-blocking socket. `deadline` is for a Deadlines watch to look at."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        origin: Origin,
+        limits: ExchangeLimits,
+        read_timeout: float,
+        *,
+        wire_log: WireLog | None = None,
+        secret_fields: frozenset[bytes] = frozenset(),
+    ) -> None:
+        self.origin = origin
+        self.deadline = NEVER
+        self.number = next(_numbers)
+        self._socket = sock
+        self._limits = limits
+        self._read_timeout = read_timeout
+        self._wire_log = wire_log
+        self._secret_fields = secret_fields
+        self._open = True
+        self._expired = False
+        self._exchanges = 0
+        self._sent = Sent.NO
+        self._bytes_sent = 0
+        self._bytes_received = 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether another request may go out on it, as far as is known without asking the kernel."""
+        return self._open
+
+    def is_quiet(self) -> bool:
+        """Whether an idle connection is fit for use: a FIN, a 408 or stray bytes make it unfit, and it is closed.
+
+        What arrives on an idle connection answers nothing (RFC 9112 section 9.2).
+        """
+        if not self._open:
+            return False
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        self.close()
+        return False
+
+    def close(self) -> None:
+        """Close the socket. Closing twice is harmless; a task that waits on it is woken."""
+        if self._open:
+            self._open = False
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+
+    def expire(self) -> None:
+        """The deadline has passed: the exchange under way ends with a ReadTimeoutError."""
+        self._expired = True
+        self.deadline = NEVER
+        self.close()
+
+    async def exchange(self, request: Request) -> Reply:
+        """Send the request and read its final response.
+
+        Raises LocalProtocolError, with nothing sent, when the request cannot be put on the wire.
+        """
+        exchange = Exchange(request, self._limits)
+        outgoing = exchange.bytes_to_send(trio.current_time())
+        self._sent = Sent.NO
+        self._bytes_sent = self._bytes_received = 0
+        inbox = _Inbox()
+        if self._wire_log is not None:
+            self._log(">", sent_head(outgoing, self._secret_fields))
+        try:
+            await self._send(outgoing, exchange, inbox)
+            if exchange.state is State.HOLDING:
+                await self._hold_body(exchange, inbox)
+            while not exchange.ended:
+                await trio.lowlevel.wait_readable(self._socket)
+                self._receive(exchange, inbox)
+        except (OSError, trio.ClosedResourceError) as error:
+            inbox.error = self._transport_error(error)
+        except BaseException:
+            self.close()
+            raise
+        self.deadline = NEVER
+        if not exchange.reusable:
+            self.close()
+        reply = self._reply(inbox)
+        self._exchanges += 1
+        return reply
+
+    async def _send(self, data: bytes, exchange: Exchange, inbox: _Inbox) -> None:
+        self.deadline = trio.current_time() + self._read_timeout
+        taken = self._send_some(data)
+        if taken == len(data):
+            exchange.all_sent()
+        else:
+            await self._send_rest(memoryview(data)[taken:], exchange, inbox)
+
+    def _send_some(self, data: bytes | memoryview) -> int:
+        """How much of it the kernel took. Until the call has said that it took nothing, it may have taken all."""
+        if self._sent is Sent.NO:
+            self._sent = Sent.MAYBE
+        taken = 0
+        try:
+            taken = self._socket.send(data)
+        except BlockingIOError:
+            pass
+        finally:
+            self._bytes_sent += taken
+            if self._bytes_sent == 0:
+                self._sent = Sent.NO
+        return taken
+
+    async def _send_rest(self, rest: memoryview, exchange: Exchange, inbox: _Inbox) -> None:
+        """Send a long body while reading, since the final response may come before the body has gone out."""
+        async with trio.open_nursery() as nursery:
+
+            async def push() -> None:
+                # A send that fails ends the sending only: a response may have come before the connection broke.
+                with suppress(OSError, trio.ClosedResourceError):
+                    position = 0
+                    while position < len(rest):
+                        await trio.lowlevel.wait_writable(self._socket)
+                        position += self._send_some(rest[position:])
+                        self.deadline = trio.current_time() + self._read_timeout
+                    if not exchange.ended:
+                        exchange.all_sent()
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(push)
+            with suppress(OSError, trio.ClosedResourceError):
+                while not exchange.ended:
+                    await trio.lowlevel.wait_readable(self._socket)
+                    self._receive(exchange, inbox)
+            nursery.cancel_scope.cancel()
+        if not self._open:
+            raise trio.ClosedResourceError
+
+    async def _hold_body(self, exchange: Exchange, inbox: _Inbox) -> None:
+        """Wait for 100 (Continue), a final response, or the deadline; then send the body unless it was refused."""
+        while exchange.state is State.HOLDING:
+            deadline = exchange.continue_deadline
+            with trio.move_on_at(NEVER if deadline is None else deadline):
+                await trio.lowlevel.wait_readable(self._socket)
+                self._receive(exchange, inbox)
+            body = exchange.bytes_to_send(trio.current_time())
+            if body:
+                await self._send(body, exchange, inbox)
+
+    def _receive(self, exchange: Exchange, inbox: _Inbox) -> None:
+        try:
+            data = self._socket.recv(RECEIVE_SIZE)
+        except BlockingIOError:
+            return
+        self.deadline = trio.current_time() + self._read_timeout
+        self._bytes_received += len(data)
+        for event in exchange.receive(data):
+            self._take(event, inbox)
+
+    def _take(self, event: Event, inbox: _Inbox) -> None:
+        if isinstance(event, BodyData):
+            inbox.body.append(event.data)
+        elif isinstance(event, ResponseHead):
+            inbox.head = event
+            self._sent = Sent.YES
+            self._log_head(event)
+        elif isinstance(event, Failed):
+            inbox.error = event.error
+        elif isinstance(event, InterimResponse):
+            self._log_head(event)
+
+    def _reply(self, inbox: _Inbox) -> Reply:
+        head = inbox.head
+        response = None
+        if head is not None:
+            error = str(inbox.error) if inbox.error else None
+            response = Response(head.status, head.headers, b"".join(inbox.body), head.reason, error)
+        reused = self._exchanges > 0
+        return Reply(response, self._sent, inbox.error, self._bytes_sent, self._bytes_received, reused)
+
+    def _transport_error(self, error: OSError | trio.ClosedResourceError) -> PatchwireError:
+        origin = str(self.origin)
+        if self._expired:
+            problem = f"{origin} was silent for {self._read_timeout:g} seconds (limits.read_timeout)"
+            return ReadTimeoutError(problem, origin=origin, sent=self._sent)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "closed"
+        problem = f"the connection to {origin} broke: {reason[:1].lower()}{reason[1:]}"
+        return ConnectionLostError(problem, origin=origin, sent=self._sent)
+
+    def _log_head(self, head: ResponseHead | InterimResponse) -> None:
+        if self._wire_log is not None:
+            reason = head.reason.decode("latin-1") if isinstance(head, ResponseHead) else ""
+            self._log("<", [f"{head.status} {reason}".rstrip(), *field_lines(head.headers, self._secret_fields)])
+
+    def _log(self, direction: str, lines: list[str]) -> None:
+        if self._wire_log is not None:
+            for line in lines:
+                self._wire_log(f"{self.number} {direction} {line}")

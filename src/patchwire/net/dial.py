@@ -1,0 +1,35 @@
+"""Opening a TCP connection, to whichever of a host's addresses answers first (RFC 8305)."""
+
+from __future__ import annotations
+
+import socket
+
+import trio
+
+from patchwire.errors import ConnectError
+from patchwire.http.message import Origin
+
+
+async def dial(origin: Origin, connect_timeout: float) -> socket.socket:
+    """A connected non-blocking socket, within `connect_timeout` seconds. ConnectError says why there is none."""
+    try:
+        with trio.fail_after(connect_timeout):
+            stream = await trio.open_tcp_stream(origin.host, origin.port)
+    except trio.TooSlowError:
+        reason = f"no answer within {connect_timeout:g} seconds (limits.connect_timeout)"
+        raise ConnectError(f"cannot connect to {origin}: {reason}", origin=str(origin)) from None
+    except OSError as error:
+        raise ConnectError(f"cannot connect to {origin}: {_reason(error)}", origin=str(origin)) from None
+    # The connection waits on the raw socket itself: trio's wrapper would cost a checkpoint for every call.
+    raw = socket.socket(fileno=stream.socket.detach())
+    raw.setblocking(False)
+    return raw
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__
+    while cause is not None:
+        error = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause
+        cause = error.__cause__
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,223 @@
+"""The main job: a file of changes, N connections side by side, and a known outcome for each record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+import trio
+from msgspec import Struct
+
+from patchwire.delivery.lanes import Lanes
+from patchwire.delivery.outcome import OutcomeLine
+from patchwire.delivery.record import RecordParser
+from patchwire.delivery.retry import RetryPolicy
+from patchwire.errors import PatchwireError, RecordError, StorageError
+from patchwire.files.outcomes import LineFile, open_output
+from patchwire.files.read import describe
+from patchwire.files.records import LineReader
+from patchwire.net.connection import Connection
+from patchwire.net.deadlines import Deadlines
+from patchwire.net.dial import dial
+from patchwire.net.wire_log import WireLog
+from patchwire.run.dispatcher import Dispatcher
+from patchwire.run.intake import Intake
+from patchwire.run.journal import Journal
+from patchwire.run.origin import OriginGate
+from patchwire.run.reports import Reports
+from patchwire.run.worker import Worker
+from patchwire.settings.authentication import authentication_for
+from patchwire.settings.connection import ConnectionSettings
+
+STANDARD_INPUT = "-"
+
+
+class BatchOptions(Struct, frozen=True, kw_only=True):
+    """What one run reads and writes. File names; "-" is standard input, or output."""
+
+    records: str
+    journal: str
+    output: str | None = None
+    failed: str | None = None
+    unknown: str | None = None
+    concurrency: int = 8
+    fresh: bool = False
+    patience: float = 30.0
+    """Seconds that an origin which goes down in mid-run is given to come back."""
+    retry: RetryPolicy = RetryPolicy()
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """The end of a run. The counts are those of the journal: this run and those it resumed."""
+
+    counts: dict[str, int]
+    seconds: float
+    settled_now: int
+    journal: str
+    failures: list[PatchwireError]
+    """What has stopped the run before its end, or kept a file from being written."""
+    lost: list[OutcomeLine]
+    """Outcomes that could not be kept."""
+    interrupted: bool
+
+    @property
+    def records(self) -> int:
+        """Records that have an outcome."""
+        return sum(self.counts[name] for name in ("applied", "rejected", "not_sent", "unknown"))
+
+    @property
+    def rate(self) -> float:
+        """Records a second that this run has settled."""
+        return self.settled_now / self.seconds if self.seconds > 0 else 0.0
+
+
+async def run_batch(
+    settings: ConnectionSettings,
+    options: BatchOptions,
+    *,
+    wire_log: WireLog | None = None,
+    watch: Callable[[Reports, int | None], None] = lambda reports, size: None,
+    take_signals: bool = False,
+) -> Summary:
+    """Send every record that has no outcome in the journal yet.
+
+    `watch` is given the live counts, and the input's size in bytes where it is known, before the first record goes.
+    With `take_signals` the first SIGINT or SIGTERM lets what is in flight come home, the second cancels it.
+    Raises SettingsError, InputError or StorageError when it cannot begin; what stops it later is in the summary.
+    """
+    with ExitStack() as stack:
+        file, size = _open_records(options.records)
+        stack.callback(file.close)
+        journal = Journal(Path(options.journal), settings.identity, fresh=options.fresh)
+        stack.callback(journal.close)
+        reports = _open_reports(options, journal)
+        watch(reports, size)
+        run = _Run(settings, options, journal, reports, LineReader(file, options.records), wire_log)
+        started = trio.current_time()
+        try:
+            await run.run(take_signals)
+        finally:
+            failures = run.dispatcher.failures
+            try:
+                reports.close()
+            except StorageError as error:
+                failures.append(error)
+        return Summary(
+            counts=dict(reports.counts),
+            seconds=trio.current_time() - started,
+            settled_now=reports.settled_now,
+            journal=options.journal,
+            failures=failures,
+            lost=run.dispatcher.lost,
+            interrupted=run.interrupted,
+        )
+
+
+class _Run:
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        options: BatchOptions,
+        journal: Journal,
+        reports: Reports,
+        reader: LineReader,
+        wire_log: WireLog | None,
+    ) -> None:
+        self.interrupted = False
+        self._settings = settings
+        self._options = options
+        self._reports = reports
+        self._wire_log = wire_log
+        self._authentication = authentication_for(settings)
+        lanes = Lanes()
+        self.dispatcher = Dispatcher(journal, lanes, reports, probe_credentials=settings.carries_credentials)
+        directory = Path.cwd() if options.records == STANDARD_INPUT else Path(options.records).parent
+        window = max(256, 4 * options.concurrency)
+        self._intake = Intake(reader, RecordParser(settings), directory, journal, lanes, window)
+        self._gate = OriginGate(self._dial, options.patience)
+        self._deadlines = Deadlines(settings.limits.read_timeout)
+        self._reading = trio.CancelScope()
+
+    async def run(self, take_signals: bool) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._deadlines.watch)
+            if take_signals:
+                await nursery.start(self._take_signals, nursery.cancel_scope)
+            async with trio.open_nursery() as work:
+                work.start_soon(self._read)
+                for _ in range(self._options.concurrency):
+                    work.start_soon(self._work)
+                await self.dispatcher.run(self._intake)
+                # The intake may still wait for room, or for a person to type: what it adds would not be sent.
+                self._reading.cancel()
+            nursery.cancel_scope.cancel()
+
+    async def _read(self) -> None:
+        with self._reading:
+            await self._intake.run(self.dispatcher.wake, self._reports.pass_over, self.dispatcher.hold)
+            if self._intake.fault is not None:
+                self.dispatcher.failures.append(self._intake.fault)
+
+    async def _work(self) -> None:
+        worker = Worker(
+            self._settings, self._authentication, self._gate.connect, self._options.retry, self.dispatcher.stop
+        )
+        try:
+            record = await self.dispatcher.next_record(None)
+            while record is not None:
+                record = await self.dispatcher.next_record(await worker.deliver(record))
+        finally:
+            worker.close()
+
+    async def _dial(self) -> Connection:
+        settings = self._settings
+        connection = Connection(
+            await dial(settings.origin, settings.limits.connect_timeout),
+            settings.origin,
+            settings.limits.for_exchange(),
+            settings.limits.read_timeout,
+            wire_log=self._wire_log,
+            secret_fields=settings.secret_fields,
+        )
+        self._deadlines.add(connection)
+        return connection
+
+    async def _take_signals(
+        self, scope: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async for _ in signals:
+                if self.interrupted:
+                    scope.cancel()
+                self.interrupted = True
+                self.dispatcher.stop.set()
+                self.dispatcher.wake()
+
+
+def _open_records(name: str) -> tuple[BinaryIO, int | None]:
+    """The input, and its size in bytes where it is a regular file."""
+    if name == STANDARD_INPUT:
+        return sys.stdin.buffer, None
+    try:
+        file = Path(name).open("rb")
+    except OSError as error:
+        raise RecordError(name, describe(error)) from None
+    status = os.fstat(file.fileno())
+    if stat.S_ISDIR(status.st_mode):
+        file.close()
+        raise RecordError(name, "is a directory")
+    return file, status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _open_reports(options: BatchOptions, journal: Journal) -> Reports:
+    output = open_output(options.output, journal.lines()) if options.output else None
+    failed = LineFile(options.failed) if options.failed else None
+    unknown = LineFile(options.unknown) if options.unknown else None
+    return Reports(journal.counts(), output, failed, unknown)
