@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Final
 
 import h11
@@ -126,6 +127,43 @@ TRANSITIONS: Final[dict[tuple[State, Step], State]] = {
 }
 
 _BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_END = h11.EndOfMessage()
+
+
+def request_head(request: Request) -> tuple[bytes, bool, bool]:
+    """The head as it goes on the wire, whether it expects 100 (Continue), and whether it closes the connection.
+
+    Message types have validated every octet of it. LocalProtocolError where two fields contradict each other.
+    """
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.target)]
+    hosts = 0
+    expects = closes = False
+    for name, value in request.headers:
+        lower = name.lower()
+        if lower == b"host":
+            hosts += 1
+        elif lower == b"expect":
+            expects = value.lower() == b"100-continue"
+        elif lower == b"connection":
+            closes = closes or b"close" in value.lower().replace(b" ", b"").split(b",")
+        elif lower == b"upgrade":
+            raise LocalProtocolError("field 'Upgrade': an exchange does not switch protocols")
+        lines.append(b"%b: %b" % (name, value))
+    if hosts > 1:
+        raise LocalProtocolError("field 'Host': a request has one (RFC 9112 section 3.2)")
+    if not hosts:
+        lines.insert(1, b"Host: " + request.origin.authority.encode("ascii"))
+    if request.body or request.method not in _BODILESS_METHODS:
+        lines.append(b"Content-Length: %d" % len(request.body))
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines), expects, closes
+
+
+@lru_cache(maxsize=64)
+def _framing_request(method: str, closes: bool) -> h11.Request:
+    """What h11 must know of a request to frame its response: nothing but the method and Connection: close."""
+    headers = [("Host", "h"), ("Content-Length", "0"), *([("Connection", "close")] if closes else [])]
+    return h11.Request(method=method, target="/", headers=headers)
 
 
 class Exchange:
@@ -222,37 +260,18 @@ class Exchange:
 
     def _start(self, now: float) -> bytes:
         request = self.request
-        expects = False
-        headers = []
-        has_host = False
-        for name, value in request.headers:
-            lower = name.lower()
-            if lower == b"host":
-                has_host = True
-            elif lower == b"expect":
-                expects = value.lower() == b"100-continue"
-            headers.append((name, value))
-        if not has_host:
-            headers.insert(0, (b"Host", request.origin.authority.encode("ascii")))
-        if request.body or request.method not in _BODILESS_METHODS:
-            headers.append((b"Content-Length", b"%d" % len(request.body)))
-        try:
-            head = self._h11.send(h11.Request(method=request.method, target=request.target, headers=headers))
-        except h11.LocalProtocolError as error:
-            raise LocalProtocolError(f"{error} (RFC 9112)") from None
+        head, expects, closes = request_head(request)
+        self._h11.send(_framing_request(request.method, closes))
         if expects and request.body:
             self.continue_deadline = now + self.limits.continue_timeout
             self._step(Step.START_HOLDING)
-            return head or b""
+            return head
         self._step(Step.START)
-        return (head or b"") + self._send_body()
+        return head + self._send_body()
 
     def _send_body(self) -> bytes:
-        body = self.request.body
-        if body:
-            self._h11.send(h11.Data(data=body))
-        self._h11.send(h11.EndOfMessage())
-        return body
+        self._h11.send(_END)
+        return self.request.body
 
     def _receive_head(self, data: bytes, events: list[Event]) -> None:
         buffer: bytes | bytearray = data
@@ -284,10 +303,7 @@ class Exchange:
         if isinstance(event, h11.Response):
             self._take_final_head(event, events)
             return True
-        if not isinstance(event, h11.InformationalResponse):
-            raise RemoteProtocolError(f"malformed response head: {head[:40]!r}")
-        if event.status_code == 101:
-            raise RemoteProtocolError("the peer switched protocols without being asked")
+        assert isinstance(event, h11.InformationalResponse)  # noqa: S101 - a whole head is one or the other
         self._interim_count += 1
         if self._interim_count > MAX_INTERIM_RESPONSES:
             raise RemoteProtocolError(f"more than {MAX_INTERIM_RESPONSES} interim responses")
@@ -300,13 +316,13 @@ class Exchange:
     def _take_final_head(self, event: h11.Response, events: list[Event]) -> None:
         self._step(Step.HEAD)
         status = event.status_code
-        names = [name for name, _ in event.headers]
+        headers = tuple(event.headers.raw_items())
+        names = [name.lower() for name, _ in headers]
         if b"transfer-encoding" in names:
             # Both lengths: the coding wins, and nothing that follows can be trusted (RFC 9112 section 6.3).
             self._must_close = b"content-length" in names
             if self.request.method != "HEAD" and status not in (204, 304):
                 self._chunks = ChunkLines(self.limits.max_response_head)
-        headers = tuple(event.headers.raw_items())
         events.append(ResponseHead(status, bytes(event.reason), headers, bytes(event.http_version)))
 
     def _receive_body(self, data: bytes, events: list[Event]) -> None:

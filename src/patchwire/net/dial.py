@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import trio
@@ -31,5 +32,8 @@ def _reason(error: BaseException) -> str:
     while cause is not None:
         error = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause
         cause = error.__cause__
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno is not None:
+        text = os.strerror(error.errno)
+    else:
+        text = getattr(error, "strerror", None) or str(error)
     return text[:1].lower() + text[1:]

@@ -1,0 +1,375 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+
+from patchwire.errors import (
+    ConnectionLostError,
+    IncompleteResponseError,
+    LocalProtocolError,
+    ReadTimeoutError,
+    RemoteProtocolError,
+    Sent,
+)
+from patchwire.http.exchange import Limits
+from patchwire.http.message import Origin, Request, request_to
+from patchwire.net.connection import Connection, Reply
+from patchwire.net.deadlines import Deadlines
+from patchwire.net.dial import dial
+from tests.support.cancelling import cancelled_at_every_checkpoint, open_descriptors
+from tests.support.peer import RequestReader, listening, reset, socket_pair
+
+ORIGIN = Origin("http", "example.com", 80)
+PATCH = request_to("PATCH", "http://example.com/x", body=b"{}")
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+Peer = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+def connection_on(sock: socket.socket, *, read_timeout: float = 5.0, limits: Limits = Limits()) -> Connection:
+    return Connection(sock, ORIGIN, limits, read_timeout)
+
+
+def answered(*pieces: bytes, then: Callable[[trio.SocketStream], None] | None = None) -> Peer:
+    async def peer(stream: trio.SocketStream) -> None:
+        await RequestReader(stream).next()
+        for piece in pieces:
+            await stream.send_all(piece)
+            await trio.testing.wait_all_tasks_blocked()
+        if then is not None:
+            then(stream)
+
+    return peer
+
+
+def exchange_with(peer: Peer, request: Request = PATCH, **options: float) -> tuple[Reply, bool]:
+    """The reply, and whether the connection may be used again."""
+
+    async def main() -> tuple[Reply, bool]:
+        ours, theirs = socket_pair()
+        connection = connection_on(ours, **options)
+        deadlines = Deadlines(options.get("read_timeout", 5.0))
+        deadlines.add(connection)
+        async with theirs, trio.open_nursery() as nursery:
+            nursery.start_soon(deadlines.watch)
+            nursery.start_soon(peer, theirs)
+            reply = await connection.exchange(request)
+            usable = connection.usable
+            connection.close()
+            nursery.cancel_scope.cancel()
+        return reply, usable
+
+    return trio.run(main)
+
+
+def test_a_response_in_pieces_is_put_together_and_the_connection_stays_open() -> None:
+    reply, usable = exchange_with(answered(OK[:10], OK[10:-1], OK[-1:]))
+    assert reply.response is not None
+    assert (reply.response.status, reply.response.body) == (200, b"hello")
+    assert (reply.sent, reply.error, reply.bytes_received) == (Sent.YES, None, len(OK))
+    assert usable
+
+
+def test_a_response_that_closes_ends_the_connection() -> None:
+    reply, usable = exchange_with(answered(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")))
+    assert reply.response is not None
+    assert reply.error is None
+    assert not usable
+
+
+def test_surplus_bytes_end_the_connection() -> None:
+    _, usable = exchange_with(answered(OK + OK))
+    assert not usable
+
+
+def test_a_fin_before_an_answer_may_have_been_sent() -> None:
+    reply, usable = exchange_with(answered(then=lambda stream: stream.socket.close()))
+    assert reply.response is None
+    assert reply.sent is Sent.MAYBE
+    assert isinstance(reply.error, IncompleteResponseError)
+    assert not usable
+
+
+def test_a_reset_before_an_answer_may_have_been_sent() -> None:
+    async def main() -> Reply:
+        async def peer(stream: trio.SocketStream) -> None:
+            await RequestReader(stream).next()
+            reset(stream)
+
+        async with listening(peer) as origin:
+            connection = connection_on(await dial(origin, 5.0))
+            return await connection.exchange(PATCH)
+
+    reply = trio.run(main)
+    assert reply.response is None
+    assert reply.sent is Sent.MAYBE
+    assert isinstance(reply.error, ConnectionLostError)
+    assert reply.error.sent is Sent.MAYBE
+
+
+def test_a_send_of_which_no_byte_was_taken_was_not_sent() -> None:
+    async def main() -> Reply:
+        ours, theirs = socket_pair()
+        await theirs.aclose()
+        return await connection_on(ours).exchange(PATCH)
+
+    reply = trio.run(main)
+    assert (reply.sent, reply.bytes_sent, reply.response) == (Sent.NO, 0, None)
+    assert isinstance(reply.error, ConnectionLostError)
+    assert "broken pipe" in str(reply.error)
+
+
+def test_a_silent_peer_is_given_up_after_the_read_timeout() -> None:
+    reply, usable = exchange_with(answered(), read_timeout=0.05)
+    assert isinstance(reply.error, ReadTimeoutError)
+    assert (reply.sent, usable) == (Sent.MAYBE, False)
+    assert "limits.read_timeout" in str(reply.error)
+
+
+def test_a_body_that_stalls_keeps_its_head() -> None:
+    reply, _ = exchange_with(answered(OK[:-1]), read_timeout=0.05)
+    assert reply.response is not None
+    assert (reply.response.status, reply.response.body, reply.sent) == (200, b"hell", Sent.YES)
+    assert isinstance(reply.error, ReadTimeoutError)
+    assert reply.response.error == str(reply.error)
+
+
+def test_a_malformed_head_is_no_response() -> None:
+    reply, usable = exchange_with(answered(b"SSH-2.0-x\r\n\r\n"))
+    assert reply.response is None
+    assert reply.sent is Sent.MAYBE
+    assert isinstance(reply.error, RemoteProtocolError)
+    assert not usable
+
+
+def test_a_request_that_cannot_go_on_the_wire_is_the_callers_fault_and_sends_nothing() -> None:
+    async def main() -> None:
+        ours, theirs = socket_pair()
+        connection = connection_on(ours)
+        with pytest.raises(LocalProtocolError):
+            await connection.exchange(request_to("PATCH", "http://h/", [("Upgrade", "x")]))
+        assert connection.usable
+        connection.close()
+        assert await theirs.receive_some() == b""
+        await theirs.aclose()
+
+    trio.run(main)
+
+
+LONG = request_to("PATCH", "http://example.com/x", body=b"x" * 4_000_000)
+
+
+def test_a_long_body_is_sent_to_its_end() -> None:
+    received: list[tuple[str, str, bytes] | None] = []
+
+    async def peer(stream: trio.SocketStream) -> None:
+        received.append(await RequestReader(stream).next())
+        await stream.send_all(OK)
+
+    reply, usable = exchange_with(peer, LONG)
+    assert received == [("PATCH", "/x", LONG.body)]
+    assert reply.response is not None
+    assert reply.bytes_sent > len(LONG.body)
+    assert usable
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_final_response_while_a_long_body_is_on_its_way_is_not_lost(closes: bool) -> None:
+    async def peer(stream: trio.SocketStream) -> None:
+        await stream.receive_some(1000)
+        await stream.send_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
+        if closes:
+            await trio.testing.wait_all_tasks_blocked()
+            await stream.aclose()
+
+    reply, usable = exchange_with(peer, LONG)
+    assert reply.response is not None
+    assert (reply.response.status, reply.response.body) == (413, b"no")
+    assert reply.bytes_sent < len(LONG.body)
+    assert not usable
+
+
+def test_a_long_body_that_nobody_reads_is_given_up_after_the_read_timeout() -> None:
+    reply, _ = exchange_with(lambda stream: trio.sleep_forever(), LONG, read_timeout=0.05)
+    assert isinstance(reply.error, ReadTimeoutError)
+    assert reply.sent is Sent.MAYBE
+
+
+def test_a_reset_while_a_long_body_is_on_its_way_may_have_been_sent() -> None:
+    async def peer(stream: trio.SocketStream) -> None:
+        await stream.receive_some(1000)
+        await stream.aclose()
+
+    reply, _ = exchange_with(peer, LONG)
+    assert reply.response is None
+    assert reply.sent is Sent.MAYBE
+    assert reply.error is not None
+
+
+EXPECTING = PATCH.with_header(b"Expect", b"100-continue")
+
+
+def test_a_body_held_for_100_continue_follows_it() -> None:
+    async def peer(stream: trio.SocketStream) -> None:
+        assert (await stream.receive_some()).endswith(b"\r\n\r\n")
+        await stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert await stream.receive_some() == b"{}"
+        await stream.send_all(OK)
+
+    reply, usable = exchange_with(peer, EXPECTING, limits=Limits(continue_timeout=60.0))  # type: ignore[arg-type]
+    assert reply.response is not None
+    assert usable
+
+
+def test_a_body_held_for_100_continue_goes_out_when_none_comes() -> None:
+    async def peer(stream: trio.SocketStream) -> None:
+        assert (await stream.receive_some()).endswith(b"\r\n\r\n")
+        assert await stream.receive_some() == b"{}"
+        await stream.send_all(OK)
+
+    reply, usable = exchange_with(peer, EXPECTING, limits=Limits(continue_timeout=0.02))  # type: ignore[arg-type]
+    assert reply.response is not None
+    assert usable
+
+
+def test_a_refusal_in_place_of_100_continue_keeps_the_body_back() -> None:
+    async def peer(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
+        assert await stream.receive_some() == b""
+
+    reply, usable = exchange_with(peer, EXPECTING, limits=Limits(continue_timeout=60.0))  # type: ignore[arg-type]
+    assert reply.response is not None
+    assert reply.response.status == 417
+    assert not usable
+
+
+@pytest.mark.parametrize("sent", [b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"x", None])
+def test_an_idle_connection_with_bytes_or_a_fin_is_unfit(sent: bytes | None) -> None:
+    async def main() -> None:
+        ours, theirs = socket_pair()
+        connection = connection_on(ours)
+        assert connection.is_quiet()
+        if sent is None:
+            await theirs.aclose()
+        else:
+            await theirs.send_all(sent)
+        assert not connection.is_quiet()
+        assert not connection.usable
+        assert not connection.is_quiet()
+        await theirs.aclose()
+
+    trio.run(main)
+
+
+def test_a_second_exchange_is_marked_as_on_a_reused_connection() -> None:
+    async def main() -> list[bool]:
+        ours, theirs = socket_pair()
+        connection = connection_on(ours)
+        reused = []
+        async with theirs, trio.open_nursery() as nursery:
+
+            async def peer() -> None:
+                reader = RequestReader(theirs)
+                while await reader.next():
+                    await theirs.send_all(OK)
+
+            nursery.start_soon(peer)
+            for _ in range(3):
+                reused.append((await connection.exchange(PATCH)).reused)
+            connection.close()
+        return reused
+
+    assert trio.run(main) == [False, True, True]
+
+
+@pytest.mark.parametrize("request_", [PATCH, EXPECTING, LONG], ids=["short", "expecting", "long"])
+def test_cancellation_at_every_checkpoint_closes_the_socket(request_: Request) -> None:
+    async def main() -> None:
+        async def peer(stream: trio.SocketStream) -> None:
+            reader = RequestReader(stream)
+            while await reader.next():
+                await stream.send_all(OK[:9])
+                await stream.send_all(OK[9:])
+
+        async with listening(peer) as origin:
+            connections: list[Connection] = []
+
+            async def action() -> None:
+                connection = connection_on(await dial(origin, 5.0), limits=Limits(continue_timeout=0.01))
+                connections.append(connection)
+                reply = await connection.exchange(request_)
+                assert reply.response is not None
+                connection.close()
+
+            steps = await cancelled_at_every_checkpoint(action)
+            assert steps >= 3
+            assert len(connections) >= 2
+            assert not any(connection.usable for connection in connections)
+
+    before = open_descriptors()
+    trio.run(main)
+    assert open_descriptors() == before
+
+
+def test_the_wire_log_shows_heads_without_secrets() -> None:
+    async def main() -> list[str]:
+        lines: list[str] = []
+        ours, theirs = socket_pair()
+        connection = Connection(
+            ours, ORIGIN, Limits(), 5.0, wire_log=lines.append, secret_fields=frozenset({b"x-token"})
+        )
+        request = PATCH.with_header(b"Authorization", b"Basic canary").with_header(b"X-Token", b"canary")
+        async with theirs, trio.open_nursery() as nursery:
+            nursery.start_soon(
+                answered(b"HTTP/1.1 103 Early\r\n\r\n" + OK.replace(b"200 OK", b"200 OK\r\nSet-Cookie: canary")),
+                theirs,
+            )
+            await connection.exchange(request)
+            connection.close()
+        return lines
+
+    lines = trio.run(main)
+    text = "\n".join(lines)
+    assert "PATCH /x HTTP/1.1" in text
+    assert "103" in text
+    assert "200 OK" in text
+    assert text.count("***") == 3
+    assert "canary" not in text
+
+
+def test_a_dial_that_is_refused_says_so() -> None:
+    async def main() -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+            with pytest.raises(Exception, match=f"cannot connect to http://127.0.0.1:{port}: connection refused"):
+                await dial(Origin("http", "127.0.0.1", port), 5.0)
+
+    trio.run(main)
+
+
+def test_a_dial_to_a_name_that_does_not_resolve_says_so() -> None:
+    async def main() -> None:
+        with pytest.raises(Exception, match="cannot connect to http://nowhere.invalid: .*(name|known|resol)"):
+            await dial(Origin("http", "nowhere.invalid", 80), 5.0)
+
+    trio.run(main)
+
+
+def test_a_dial_that_gets_no_answer_ends_at_the_connect_timeout() -> None:
+    async def main() -> None:
+        with socket.socket() as full:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            port = full.getsockname()[1]
+            waiting = []
+            with pytest.raises(Exception, match="limits.connect_timeout"):
+                for _ in range(10):  # the accept queue is full after a few
+                    waiting.append(await dial(Origin("http", "127.0.0.1", port), 0.1))
+            for sock in waiting:
+                sock.close()
+
+    trio.run(main)

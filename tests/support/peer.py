@@ -1,0 +1,79 @@
+"""Peers that do on a socket what a test tells them to, in the test's own trio run."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import trio
+
+from patchwire.http.message import Origin
+
+Handler = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+def socket_pair() -> tuple[socket.socket, trio.SocketStream]:
+    """Our non-blocking end, and the peer's as a stream."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    return ours, trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
+
+
+@asynccontextmanager
+async def listening(handler: Handler) -> AsyncIterator[Origin]:
+    """A TCP server on a free port of 127.0.0.1 that runs `handler` for each connection."""
+
+    async def guarded(stream: trio.SocketStream) -> None:
+        try:
+            await handler(stream)
+        except trio.BrokenResourceError:
+            pass
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(
+            lambda task_status=trio.TASK_STATUS_IGNORED: trio.serve_tcp(
+                guarded, 0, host="127.0.0.1", task_status=task_status
+            )
+        )
+        port = listeners[0].socket.getsockname()[1]
+        try:
+            yield Origin("http", "127.0.0.1", port)
+        finally:
+            nursery.cancel_scope.cancel()
+
+
+class RequestReader:
+    """Reads requests off a stream, one after the other; only Content-Length frames them."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._buffer = b""
+
+    async def next(self) -> tuple[str, str, bytes] | None:
+        """Method, target and body; None when the client has closed."""
+        while b"\r\n\r\n" not in self._buffer:
+            data = await self._stream.receive_some()
+            if not data:
+                return None
+            self._buffer += data
+        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        first, *fields = head.split(b"\r\n")
+        lengths = [line.split(b":")[1] for line in fields if line.lower().startswith(b"content-length:")]
+        length = int(lengths[0]) if lengths else 0
+        while len(self._buffer) < length:
+            data = await self._stream.receive_some()
+            if not data:
+                return None
+            self._buffer += data
+        body, self._buffer = self._buffer[:length], self._buffer[length:]
+        method, target, _ = first.decode("latin-1").split(" ")
+        return method, target, body
+
+
+def reset(stream: trio.SocketStream) -> None:
+    """Close with RST instead of FIN."""
+    stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    stream.socket.close()
