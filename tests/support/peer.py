@@ -39,10 +39,14 @@ async def listening(handler: Handler) -> AsyncIterator[Origin]:
             )
         )
         port = listeners[0].socket.getsockname()[1]
+        failure: Exception | None = None
         try:
             yield Origin("http", "127.0.0.1", port)
-        finally:
-            nursery.cancel_scope.cancel()
+        except Exception as error:  # raised below, outside of the nursery, which would wrap it in a group
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 class RequestReader:

@@ -62,12 +62,14 @@ class LineFile:
             raise StorageError(f"{self.name}: {describe(error)}") from None
 
 
-def open_output(name: str, settled: Iterable[OutcomeLine]) -> LineFile:
+def open_output(name: str, settled: Iterable[OutcomeLine] | None) -> LineFile:
     """The --output of a run, to which every outcome in `settled`, those of earlier runs, has been written once.
 
-    A last line that a kill has torn is cut. StorageError where it cannot be written; InputError where the file is
-    something else.
+    None begins it anew. A last line that a kill has torn is cut. StorageError where it cannot be written; InputError
+    where the file is something else.
     """
+    if settled is None:
+        return LineFile(name)
     written = Written() if name == STANDARD_OUTPUT else _cut_torn_line(Path(name))
     file = LineFile(name, append=True)
     file.write(encode(line) for line in settled if not written.has(line.seq))

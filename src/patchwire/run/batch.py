@@ -217,7 +217,7 @@ def _open_records(name: str) -> tuple[BinaryIO, int | None]:
 
 
 def _open_reports(options: BatchOptions, journal: Journal) -> Reports:
-    output = open_output(options.output, journal.lines()) if options.output else None
+    output = open_output(options.output, journal.lines() if journal.resumed else None) if options.output else None
     failed = LineFile(options.failed) if options.failed else None
     unknown = LineFile(options.unknown) if options.unknown else None
     return Reports(journal.counts(), output, failed, unknown)

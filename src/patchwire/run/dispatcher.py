@@ -101,8 +101,9 @@ class Dispatcher:
             trio.lowlevel.reschedule(self._task)
 
     def fail(self, failure: PatchwireError) -> None:
-        """Let what is in flight come home, and send nothing more."""
-        self.failures.append(failure)
+        """Let what is in flight come home, and send nothing more. Of each kind the first failure is kept."""
+        if not any(type(each) is type(failure) for each in self.failures):
+            self.failures.append(failure)
         self.stop.set()
         self.wake()
 
@@ -176,7 +177,7 @@ class Dispatcher:
             self.fail(CredentialsRejectedError(problem, origin=origin, status=last.status or 401))
         elif last.status is not None:
             self._probing = False
-        if delivery.unreachable is not None and delivery.unreachable not in self.failures:
+        if delivery.unreachable is not None:
             self.fail(delivery.unreachable)
         if delivery.to_be_sent_again:
             self._group.withdrawn.append(record.seq)

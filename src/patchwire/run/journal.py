@@ -64,6 +64,8 @@ class Journal:
     def __init__(self, path: Path, connection_identity: str, *, fresh: bool = False) -> None:
         """JournalError: it is in use, no journal, or another connection's. StorageError: it cannot be written."""
         self.path = path
+        self.resumed = False
+        """Whether an earlier run began this journal."""
         place = str(path)
         try:
             self._lock = FileLock(path.with_name(path.name + ".lock"))
@@ -143,7 +145,7 @@ class Journal:
 
     def counts(self) -> dict[str, int]:
         """How many records ended how: the four outcomes, and `pending`, which are also applied."""
-        counts = dict.fromkeys((outcome.value for outcome in Outcome), 0)
+        counts = dict.fromkeys([*(outcome.value for outcome in Outcome), "pending"], 0)
         rows = self._database.execute("SELECT outcome, count(*), sum(status = 202) FROM outcome GROUP BY outcome")
         for code, number, pending in rows:
             counts[_OUTCOMES[code].value] = number
@@ -165,6 +167,8 @@ class Journal:
                     f" PRAGMA user_version = {SCHEMA_VERSION}; {_SCHEMA} COMMIT"
                 )
                 execute("INSERT INTO run VALUES ('connection', ?)", (connection_identity,))
+            else:
+                self.resumed = True
             self._check(connection_identity)
             execute("PRAGMA journal_mode = WAL")
             # A killed process loses nothing that was committed; only a power cut may lose what is not yet synced.
