@@ -6,7 +6,7 @@ from base64 import b64encode
 
 from msgspec import Struct
 
-from patchwire.auth import challenge
+from patchwire.auth.challenge import parse as parse_challenges
 from patchwire.auth.flow import Flow, FlowResult, Send
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import Origin, Request
@@ -78,14 +78,12 @@ class BasicAuthentication:
             response = yield Send(request)
             if response.status != 401:
                 return FlowResult(response)
-            offered = challenge.parse(response.all_values(b"www-authenticate"))
+            offered = parse_challenges(response.all_values(b"www-authenticate"))
             if not any(offer.scheme == "basic" for offer in offered):
                 schemes = ", ".join(offer.scheme for offer in offered) or "no scheme at all"
                 return FlowResult(response, f"the server offers {schemes}, this connection has Basic")
         response = yield Send(authorized)
         if response.status == 401:
-            return FlowResult(
-                response, f"user {self._credentials.user!r} or its password was rejected (Basic)"
-            )
+            return FlowResult(response, f"user {self._credentials.user!r} or its password was rejected (Basic)")
         self._spaces = self._spaces.including(request)
         return FlowResult(response)

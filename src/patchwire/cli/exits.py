@@ -41,4 +41,4 @@ def code_of_batch(summary: Summary) -> int:
 def say(text: str) -> None:
     """One line on standard error."""
     line = " ".join(text.split())
-    print(f"patchwire: {line}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"patchwire: {line}", file=sys.stderr, flush=True)

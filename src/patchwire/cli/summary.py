@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import click
 import msgspec
@@ -16,19 +17,23 @@ from patchwire.run.batch import Summary
 SHOWN_LOST = 10
 
 
-def print_summary(summary: Summary, form: str, *, results_on_stdout: bool) -> None:
+def print_summary(
+    summary: Summary, form: str, *, results_on_stdout: bool, before: Callable[[], None] | None = None
+) -> None:
     """The counts: as the last line of standard output for "json", else as lines, or a table on a terminal.
 
     Where outcomes go to standard output, a text summary keeps out of their way on standard error. What stopped the
-    run is said on standard error.
+    run is said on standard error; `before` prints what goes above the counts.
     """
     _say_failures(summary)
+    if before is not None:
+        before()
     if form == "json":
         click.echo(msgspec.json.encode(_values(summary)))
     elif (sys.stdout if results_on_stdout else sys.stderr).isatty():
         _print_table(summary, stderr=not results_on_stdout)
     else:
-        for name, value in _values(summary).items():
+        for name, value in _shown(summary).items():
             click.echo(f"{name} {value}", err=not results_on_stdout)
 
 
@@ -43,11 +48,15 @@ def _values(summary: Summary) -> dict[str, str | int | float]:
     }
 
 
+def _shown(summary: Summary) -> dict[str, str | int | float]:
+    return {name: value for name, value in _values(summary).items() if value != ""}
+
+
 def _print_table(summary: Summary, *, stderr: bool) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
-    for name, value in _values(summary).items():
+    for name, value in _shown(summary).items():
         text = f"{value:,}" if isinstance(value, int | float) else value
         table.add_row(name, text, style=COLOURS.get(name) if value else None)
     Console(stderr=stderr).print(table)

@@ -33,7 +33,9 @@ class LineFile:
             if name == STANDARD_OUTPUT:
                 self._file: BinaryIO = sys.stdout.buffer
             else:
-                self._file = Path(name).open("ab" if append else "wb", buffering=BUFFER)
+                self._file = Path(name).open(  # noqa: SIM115 - open as long as the run
+                    "ab" if append else "wb", buffering=BUFFER
+                )
         except OSError as error:
             raise StorageError(f"{name}: {describe(error)}") from None
 

@@ -211,11 +211,7 @@ class Exchange:
         """What is to be sent now, each octet given once; b"" when there is nothing (yet). `now` in seconds."""
         if self.state is State.READY:
             return self._start(now)
-        if (
-            self.state is State.HOLDING
-            and self.continue_deadline is not None
-            and now >= self.continue_deadline
-        ):
+        if self.state is State.HOLDING and self.continue_deadline is not None and now >= self.continue_deadline:
             self._step(Step.RELEASE)
             return self._send_body()
         return b""

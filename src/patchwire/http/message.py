@@ -20,9 +20,7 @@ STANDARD_METHODS = frozenset(
 
 _token = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 # RFC 9110 section 5.5: visible octets, with blanks only between them.
-_field_value = re.compile(
-    rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?"
-).fullmatch
+_field_value = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?").fullmatch
 _TARGET_CHARACTER = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})"
 _origin_form = re.compile(rb"/" + _TARGET_CHARACTER + rb"*").fullmatch
 _valid_start = re.compile(_TARGET_CHARACTER + rb"*").match
@@ -167,9 +165,7 @@ def check_field(name: bytes, value: bytes) -> None:
         raise LocalProtocolError(f"{_show(name)} is no field name: a field name is a token")
     if not _field_value(value):
         where = _first_fault(value)
-        raise LocalProtocolError(
-            f"field {_show(name)}: character {where + 1} of its value is not allowed there"
-        )
+        raise LocalProtocolError(f"field {_show(name)}: character {where + 1} of its value is not allowed there")
     if name.lower() in (b"content-length", b"transfer-encoding"):
         raise LocalProtocolError(f"field {_show(name)} is not yours to set: the exchange frames the body")
 

@@ -82,7 +82,7 @@ async def run_batch(
     options: BatchOptions,
     *,
     wire_log: WireLog | None = None,
-    watch: Callable[[Reports, int | None], None] = lambda reports, size: None,
+    watch: Callable[[Reports, int | None], None] | None = None,
     take_signals: bool = False,
 ) -> Summary:
     """Send every record that has no outcome in the journal yet.
@@ -97,7 +97,8 @@ async def run_batch(
         journal = Journal(Path(options.journal), settings.identity, fresh=options.fresh)
         stack.callback(journal.close)
         reports = _open_reports(options, journal)
-        watch(reports, size)
+        if watch is not None:
+            watch(reports, size)
         run = _Run(settings, options, journal, reports, LineReader(file, options.records), wire_log)
         started = trio.current_time()
         try:
@@ -206,7 +207,7 @@ def _open_records(name: str) -> tuple[BinaryIO, int | None]:
     if name == STANDARD_INPUT:
         return sys.stdin.buffer, None
     try:
-        file = Path(name).open("rb")
+        file = Path(name).open("rb")  # noqa: SIM115 - the caller closes it
     except OSError as error:
         raise RecordError(name, describe(error)) from None
     status = os.fstat(file.fileno())

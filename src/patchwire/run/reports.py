@@ -47,7 +47,7 @@ class Reports:
         self._sort(outcome.value, source)
 
     def close(self) -> None:
-        """Write out and close every file. StorageError names the first that fails; the others are closed all the same."""
+        """Write out and close every file. StorageError names the first that fails; all are closed."""
         failure: StorageError | None = None
         for file in {id(file): file for file in (self._output, *self._by_outcome.values()) if file}.values():
             try:

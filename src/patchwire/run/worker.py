@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 
 import trio
 from msgspec import Struct
-from patchwire.http.fields import retry_after
 
 from patchwire.auth.flow import Authentication
 from patchwire.delivery.outcome import Attempt, Outcome, join, judge
 from patchwire.delivery.record import Record
 from patchwire.delivery.retry import RetryPolicy, next_attempt
 from patchwire.errors import ConnectError, LocalProtocolError, Sent
+from patchwire.http.fields import retry_after
 from patchwire.http.message import Request, Response
 from patchwire.net.connection import Connection, Reply
 from patchwire.net.perform import perform

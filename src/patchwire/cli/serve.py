@@ -1,0 +1,105 @@
+"""patchwire serve: the embedded server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import msgspec
+import trio
+
+from patchwire.auth.basic import Credentials
+from patchwire.cli import exits
+from patchwire.errors import ConnectError, InputError, LocalProtocolError, StorageError
+from patchwire.files.documents import read_documents
+from patchwire.files.read import describe
+from patchwire.files.secrets import read_secret
+from patchwire.loopback.app import App
+from patchwire.loopback.authorization import Basic
+from patchwire.loopback.documents import Document
+from patchwire.net.server import serve as serve_app
+from patchwire.net.sources import now
+from patchwire.settings.secret import SecretReference, parse_reference
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="On 127.0.0.1. [default: any free one]")
+@click.option("--auth", type=click.Choice(["none", "basic"]), default="none", show_default=True)
+@click.option("--user", help="For --auth basic.")
+@click.option("--password", help='For --auth basic: "env:NAME", "file:PATH", "keyring:SERVICE/USER" or a text.')
+@click.option("--documents", metavar="FILE", help='What is there: NDJSON lines {"path": "/a", "body": ...}.')
+@click.option("--create-missing", is_flag=True, help="Let a merge patch create the document that it names.")
+@click.option("--record", metavar="FILE", help="One NDJSON line for each change that was applied.")
+def serve(
+    port: int,
+    auth: str,
+    user: str | None,
+    password: str | None,
+    documents: str | None,
+    create_missing: bool,
+    record: str | None,
+) -> int:
+    """Serve JSON documents from memory on 127.0.0.1, and take merge patches and JSON Patches for them.
+
+    The first line of standard output is {"listening": "http://127.0.0.1:PORT"}.
+    """
+    app = App(_requirement(auth, user, password), create_missing)
+    stored = read_documents(Path(documents)) if documents else {}
+    with ExitStack() as stack:
+        keep = _record_to(stack.enter_context(_open(record))) if record else None
+        try:
+            trio.run(_serve, app, stored, port, keep)
+        except KeyboardInterrupt:
+            return exits.DONE
+        except OSError as error:
+            raise ConnectError(f"cannot listen on 127.0.0.1:{port}: {describe(error)}", origin="") from None
+    return exits.DONE
+
+
+async def _serve(app: App, documents: dict[str, Document], port: int, keep: Callable[[bytes], None] | None) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def run(task_status: trio.TaskStatus[str]) -> None:
+            await serve_app(app, documents, now=now, port=port, record=keep, on_error=_report, task_status=task_status)
+
+        url = await nursery.start(run)
+        sys.stdout.buffer.write(msgspec.json.encode({"listening": url}) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _requirement(auth: str, user: str | None, password: str | None) -> Basic | None:
+    if auth == "none":
+        if user is not None or password is not None:
+            raise click.UsageError("--user and --password need --auth basic")
+        return None
+    if user is None or password is None:
+        raise click.UsageError("--auth basic needs --user and --password")
+    reference = parse_reference(password) or SecretReference("literal", password)
+    secret = read_secret("serve", "--password", reference, Path.cwd())
+    try:
+        return Basic(Credentials(user, secret.reveal()))
+    except LocalProtocolError as error:
+        raise InputError("serve", str(error)) from None
+
+
+def _open(name: str) -> BinaryIO:
+    try:
+        return Path(name).open("ab", buffering=0)
+    except OSError as error:
+        raise StorageError(f"{name}: {describe(error)}") from None
+
+
+def _record_to(file: BinaryIO) -> Callable[[bytes], None]:
+    def keep(line: bytes) -> None:
+        # Unbuffered: what the record says must not hang on how this process ends.
+        file.write(line)
+
+    return keep
+
+
+def _report(error: Exception) -> None:
+    exits.say(f"{type(error).__name__}: {error}")

@@ -1,0 +1,143 @@
+"""The main job against the embedded server: records of every kind, and the server's own record to hold it against."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from patchwire.delivery.outcome import OutcomeLine
+from patchwire.delivery.record import JSON_PATCH, MERGE_PATCH
+from patchwire.files.connection_file import load_connection
+from patchwire.files.outcomes import LineFile
+from patchwire.loopback.app import App
+from patchwire.loopback.documents import Document, document_of
+from patchwire.loopback.ledger import AppliedLine
+from patchwire.net.server import serve
+from patchwire.net.sources import now
+from patchwire.run.batch import BatchOptions, Summary, run_batch
+from patchwire.run.reports import Reports
+
+KINDS: Final = {
+    7: ("a missing document", 404),
+    19: ("a stale If-Match", 412),
+    31: ("a wrong media type", 415),
+    43: ("a JSON Patch whose test fails", 409),
+}
+"""Of each 50 records these are at fault; the others are merge patches, JSON Patches and conditional changes."""
+APPLIED: Final = ("a change that fits", 200)
+PERIOD: Final = 50
+
+
+class Verdict(Struct, frozen=True):
+    """How the batch's outcomes stand against what the server has recorded as applied."""
+
+    kinds: Counter[tuple[str, int]]
+    """How many records there were of each kind, with the status that it must get."""
+    statuses: Counter[tuple[str, int | None]]
+    """How many records of each kind got which status."""
+    applied_by_server: int
+    differences: list[str]
+    """Where the two disagree, one line a record; empty when every outcome is true."""
+
+
+class DemoFiles(Struct, frozen=True):
+    """What the demo reads and writes; all of it stands in one directory."""
+
+    directory: Path
+
+    @property
+    def connection(self) -> Path:
+        """The connection file."""
+        return self.directory / "connection.toml"
+
+    def options(self, concurrency: int) -> BatchOptions:
+        """The batch's options."""
+        return BatchOptions(
+            records=str(self.directory / "records.ndjson"),
+            journal=str(self.directory / "records.ndjson.journal"),
+            output=str(self.directory / "outcomes.ndjson"),
+            failed=str(self.directory / "failed.ndjson"),
+            unknown=str(self.directory / "unknown.ndjson"),
+            concurrency=concurrency,
+            fresh=True,
+        )
+
+
+async def run_demo(
+    directory: Path, records: int, concurrency: int, watch: Callable[[Reports, int | None], None]
+) -> tuple[Summary, Verdict]:
+    """Make the files, serve the documents, run the batch, and compare what both sides say."""
+    files = DemoFiles(directory)
+    documents = {f"/people/{number}": _document(number) for number in range(records)}
+    options = files.options(concurrency)
+    recorded: list[bytes] = []
+    async with trio.open_nursery() as nursery:
+
+        async def run_server(task_status: trio.TaskStatus[str]) -> None:
+            await serve(App(), documents, now=now, record=recorded.append, task_status=task_status)
+
+        base_url = await nursery.start(run_server)
+        files.connection.write_text(f'base_url = "{base_url}"\nauthentication = "none"\n', encoding="utf-8")
+        lines = LineFile(options.records)
+        lines.write(msgspec.json.encode(_record(number)) for number in range(records))
+        lines.close()
+        summary = await run_batch(load_connection(files.connection), options, watch=watch, take_signals=True)
+        nursery.cancel_scope.cancel()
+    return summary, _compare(_outcomes(Path(options.output or "")), recorded)
+
+
+def kind_of(number: int) -> tuple[str, int]:
+    """What is special about a record, and the status that it must get."""
+    return KINDS.get(number % PERIOD, APPLIED)
+
+
+def _document(number: int) -> Document:
+    return document_of(msgspec.json.encode({"name": f"person {number}", "visits": 0}))
+
+
+def _record(number: int) -> dict[str, object]:
+    status = kind_of(number)[1]
+    # The query names the record, so that the server's own record can be read against the outcomes.
+    record: dict[str, object] = {"id": f"r{number}", "path": f"/people/{number}?record={number}"}
+    if status == 404:
+        record["path"] = f"/nobody/{number}?record={number}"
+    if status == 409 or (status == 200 and number % 3 == 0):
+        seen = 1 if status == 409 else 0
+        test = {"op": "test", "path": "/visits", "value": seen}
+        return {**record, "media_type": JSON_PATCH, "body": [test, {"op": "replace", "path": "/visits", "value": 1}]}
+    if status == 412 or number % 3 == 1:
+        record["if_match"] = '"stale"' if status == 412 else _document(number).etag
+    media_type = "text/plain" if status == 415 else MERGE_PATCH
+    return {**record, "media_type": media_type, "body": {"visits": 1}}
+
+
+def _outcomes(path: Path) -> Iterator[OutcomeLine]:
+    decode = msgspec.json.Decoder(OutcomeLine).decode
+    with path.open("rb") as file:
+        for line in file:
+            yield decode(line)
+
+
+def _compare(outcomes: Iterator[OutcomeLine], recorded: list[bytes]) -> Verdict:
+    decode = msgspec.json.Decoder(AppliedLine).decode
+    applied = Counter(int(decode(line).path.rpartition("=")[2]) for line in recorded)
+    kinds: Counter[tuple[str, int]] = Counter()
+    statuses: Counter[tuple[str, int | None]] = Counter()
+    differences = []
+    for line in outcomes:
+        kind, status = kind_of(line.seq)
+        kinds[kind, status] += 1
+        statuses[kind, line.status] += 1
+        times = applied.pop(line.seq, 0)
+        if times != (line.outcome == "applied") or line.status != status:
+            differences.append(
+                f"record {line.seq} ({kind}): {line.outcome} {line.status}, applied {times} times by the server"
+            )
+    differences += [f"record {seq}: applied by the server, without an outcome" for seq in applied]
+    return Verdict(kinds, statuses, len(recorded), differences)
