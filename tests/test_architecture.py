@@ -11,7 +11,19 @@ import patchwire
 SOURCE = Path(patchwire.__file__).parent
 ROOT = SOURCE.parents[1]
 PURE = ("errors", "http", "auth", "settings", "delivery", "loopback")
-IMPURE = ("socket", "ssl", "trio", "OpenSSL", "asyncio", "sqlite3", "select", "selectors", "secrets", "random", "tempfile")
+IMPURE = (
+    "socket",
+    "ssl",
+    "trio",
+    "OpenSSL",
+    "asyncio",
+    "sqlite3",
+    "select",
+    "selectors",
+    "secrets",
+    "random",
+    "tempfile",
+)
 in_a_checkout = pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="not in a checkout")
 
 

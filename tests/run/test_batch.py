@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.lowlevel
 
 from patchwire.errors import ConnectError, CredentialsRejectedError, JournalError, RecordError, StorageError
 from patchwire.http.message import Origin
@@ -481,7 +482,7 @@ async def flapping_batch(directory: Path, flapping: Flapping, patience: float, d
     async with trio.open_nursery() as nursery:
         nursery.start_soon(flapping.up, lambda: len(flapping.origin.seen) >= 10)
         while not flapping.port:
-            await trio.sleep(0)
+            await trio.lowlevel.checkpoint()
         files = BatchFiles(directory, Origin("http", "127.0.0.1", flapping.port))
         files.write(people(40))
         summaries = []
@@ -622,7 +623,7 @@ def test_a_cancelled_run_is_resumed_without_sending_anything_twice(tmp_path: Pat
 
                 nursery.start_soon(go)
                 while len(origin.seen) < before + 20:
-                    await trio.sleep(0)
+                    await trio.lowlevel.checkpoint()
                 nursery.cancel_scope.cancel()
         summary = await files.run()
         assert summary.records == 300

@@ -2,7 +2,7 @@
 
 One positional grammar for several challenges in one field line and over several lines. In
 `Basic , realm="x"` the parameter belongs to Basic, in `Basic, realm="x"` it does not: a blank behind the scheme
-begins its parameters.
+begins its parameters. A tab is taken for a blank there as elsewhere.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ from msgspec import Struct
 
 from patchwire.http.fields import (
     FieldSyntaxError,
+    element_end,
     skip_blanks,
     skip_separators,
     token,
     token_or_quoted_string,
 )
 
-_token68 = re.compile(r"([A-Za-z0-9\-._~+/]++=*+)[ \t]*+(?=,|$)").match
+_token68 = re.compile(r"([A-Za-z0-9\-._~+/]++=*+)[ \t]*+(?=,|\Z)").match
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # noqa: S105
 _parameter_ahead = re.compile(rf"{_TOKEN}[ \t]*+=").match
-# Where a malformed challenge ends at the latest: behind a comma, a scheme with its first parameter.
-_next_challenge = re.compile(rf",[ \t]*+(?={_TOKEN}[ \t]++{_TOKEN}[ \t]*+=)").search
+# Where a malformed challenge ends at the latest: behind a comma, a scheme with its first parameter. Quoted values are
+# passed over, well-formed or not, lest their text become a challenge that the server never made.
+_landmarks = re.compile(
+    rf"""=[ \t]*+"(?:[^"\\]|\\.)*+"|,[ \t]*+(?P<scheme>(?={_TOKEN}[ \t]++{_TOKEN}[ \t]*+=))""", re.DOTALL
+).finditer
 
 
 class Challenge(Struct, frozen=True):
@@ -34,6 +38,11 @@ class Challenge(Struct, frozen=True):
     parameters: tuple[tuple[str, str], ...] = ()
     """Names in lower case, each once; values unquoted, one character for each octet."""
     token68: str | None = None
+
+    @property
+    def realm(self) -> str | None:
+        """The protection space that the challenge names (RFC 9110 section 11.5), or None."""
+        return self.get("realm")
 
     def get(self, name: str) -> str | None:
         """The value of a parameter, or None. `name` in lower case."""
@@ -58,9 +67,8 @@ def parse(field_values: Sequence[bytes]) -> list[Challenge]:
                 challenges.append(challenge)
             except _DuplicateError as error:
                 position = error.position
-            except FieldSyntaxError as error:
-                ahead = _next_challenge(text, error.position)
-                position = ahead.end() if ahead else len(text)
+            except FieldSyntaxError:
+                position = _next_challenge(text, position)
             position = skip_separators(text, position)
     return challenges
 
@@ -84,13 +92,21 @@ class _DuplicateError(FieldSyntaxError):
         super().__init__(f"each parameter of {scheme} once", position)
 
 
+def _next_challenge(text: str, position: int) -> int:
+    """Where reading goes on when the challenge at `position` is malformed: the next scheme with a parameter, or the end."""
+    for landmark in _landmarks(text, position):
+        if landmark["scheme"] is not None:
+            return landmark.end()
+    return len(text)
+
+
 def _challenge(text: str, position: int) -> tuple[Challenge, int]:
     """The challenge at `position`, and the position of the comma behind it or of the end."""
     scheme, position = token(text, position)
     scheme = scheme.lower()
     start = skip_blanks(text, position)
     if start == position or start == len(text):
-        return Challenge(scheme), _at_comma(text, start)
+        return Challenge(scheme), element_end(text, start)
     blob = _token68(text, start)
     if blob is not None:
         return Challenge(scheme, token68=blob[1]), blob.end()
@@ -112,12 +128,6 @@ def _parameters(text: str, position: int) -> tuple[list[tuple[str, str]], int]:
         position = skip_blanks(text, skip_blanks(text, position) + 1)
         value, position = token_or_quoted_string(text, position)
         parameters.append((name.lower(), value))
-        end = _at_comma(text, skip_blanks(text, position))
+        end = element_end(text, position)
         position = skip_separators(text, end)
     return parameters, end
-
-
-def _at_comma(text: str, position: int) -> int:
-    if position < len(text) and text[position] != ",":
-        raise FieldSyntaxError("comma", position)
-    return position

@@ -11,6 +11,7 @@ import trio
 from patchwire.cli import exits
 from patchwire.cli.progress import BatchProgress
 from patchwire.cli.summary import print_summary
+from patchwire.cli.trio_run import trio_run
 from patchwire.errors import InputError
 from patchwire.files.connection_file import load_connection
 from patchwire.net.wire_log import WireLog
@@ -74,7 +75,7 @@ def batch(
     )
     settings = load_connection(connection)
     shown = sys.stderr.isatty() if progress is None else progress
-    end = trio.run(_run, settings, options, _log_line if verbose else None, shown)
+    end = trio_run(_run, settings, options, _log_line if verbose else None, shown)
     print_summary(end, summary, results_on_stdout=output != "-")
     return exits.code_of_batch(end)
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from patchwire.cli import exits
 from patchwire.cli.progress import BatchProgress
 from patchwire.cli.summary import print_summary
+from patchwire.cli.trio_run import trio_run
 from patchwire.errors import StorageError
 from patchwire.files.read import describe
 from patchwire.run.batch import Summary
@@ -35,7 +36,7 @@ def demo(records: int, concurrency: int, keep: str | None, summary: str) -> int:
     """
     with tempfile.TemporaryDirectory(prefix="patchwire-demo-") as scratch:
         directory = _directory(keep) if keep else Path(scratch)
-        end, verdict = trio.run(_run, directory, records, concurrency)
+        end, verdict = trio_run(_run, directory, records, concurrency)
     if not keep:
         end = msgspec.structs.replace(end, journal="")  # it is gone with the directory
     print_summary(end, summary, results_on_stdout=True, before=lambda: _print_verdict(verdict, keep))

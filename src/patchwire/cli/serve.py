@@ -14,6 +14,7 @@ import trio
 
 from patchwire.auth.basic import Credentials
 from patchwire.cli import exits
+from patchwire.cli.trio_run import trio_run
 from patchwire.errors import ConnectError, InputError, LocalProtocolError, StorageError
 from patchwire.files.documents import read_documents
 from patchwire.files.read import describe
@@ -52,7 +53,7 @@ def serve(
     with ExitStack() as stack:
         keep = _record_to(stack.enter_context(_open(record))) if record else None
         try:
-            trio.run(_serve, app, stored, port, keep)
+            trio_run(_serve, app, stored, port, keep)
         except KeyboardInterrupt:
             return exits.DONE
         except OSError as error:

@@ -6,10 +6,14 @@ Field values are text here, one character for each octet (Latin-1), so that no o
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Literal
 
 from patchwire.errors import RemoteProtocolError
+
+EntityTag = tuple[bool, str]
+"""Whether the tag is weak, and its text between the quotes, one character for each octet."""
 
 LONGEST_PAUSE: Final = 2.0**31
 """Seconds; what Retry-After asks beyond it counts as this much."""
@@ -20,6 +24,8 @@ _quoted_pair = re.compile(r"\\(.)", re.DOTALL)
 _blanks = re.compile(r"[ \t]*").match
 _separators = re.compile(r"[ \t,]*").match
 _delay = re.compile(rb"[0-9]+").fullmatch
+_entity_tag = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*+)"').match
+_next_parameter = re.compile(r"[ \t]*+;[ \t;]*+").match
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TIME: Final = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
@@ -76,10 +82,74 @@ def skip_separators(text: str, position: int) -> int:
     return match.end() if match else position
 
 
+def element_end(text: str, position: int) -> int:
+    """The position of the comma behind a list's element and its blanks, or of the end.
+
+    FieldSyntaxError where anything else stands.
+    """
+    position = skip_blanks(text, position)
+    if position < len(text) and text[position] != ",":
+        raise FieldSyntaxError("comma", position)
+    return position
+
+
+def comma_list(values: Sequence[bytes]) -> list[str]:
+    """The tokens of a list over all its field lines, in their order and case (RFC 9110 section 5.6.1).
+
+    FieldSyntaxError, with the position in its own line, where an element is no token.
+    """
+    tokens = []
+    for value in values:
+        text = value.decode("latin-1")
+        position = skip_separators(text, 0)
+        while position < len(text):
+            element, position = token(text, position)
+            tokens.append(element)
+            position = skip_separators(text, element_end(text, position))
+    return tokens
+
+
+def entity_tags(value: bytes) -> list[EntityTag] | Literal["*"]:
+    """The entity tags of a list such as If-Match, at least one, or "*" (RFC 9110 sections 8.8.3 and 13.1.1).
+
+    A tag may hold commas, and a backslash in it is an ordinary character. FieldSyntaxError where a tag is malformed.
+    """
+    text = value.decode("latin-1")
+    if text.strip(" \t") == "*":
+        return "*"
+    tags = []
+    position = skip_separators(text, 0)
+    while position < len(text) or not tags:
+        match = _entity_tag(text, position)
+        if match is None:
+            raise FieldSyntaxError("entity tag", position)
+        tags.append((match[1] is not None, match[2]))
+        position = skip_separators(text, element_end(text, match.end()))
+    return tags
+
+
+def media_type(value: bytes) -> tuple[str, dict[str, str]]:
+    """Type and subtype in lower case, and the parameters by their names in lower case (RFC 9110 section 8.3.1).
+
+    Of a repeated parameter the first counts. FieldSyntaxError where any part of the value is malformed.
+    """
+    text = value.decode("latin-1")
+    main, position = token(text, 0)
+    subtype, position = token(text, _behind("/", text, position))
+    parameters: dict[str, str] = {}
+    while (separator := _next_parameter(text, position)) and separator.end() < len(text):
+        name, position = token(text, separator.end())
+        content, position = token_or_quoted_string(text, _behind("=", text, position))
+        parameters.setdefault(name.lower(), content)
+    if separator is None and skip_blanks(text, position) < len(text):
+        raise FieldSyntaxError("semicolon", position)
+    return f"{main}/{subtype}".lower(), parameters
+
+
 def http_date(text: str, now: float) -> float | None:
     """Unix seconds of an HTTP-date in any of its three forms (RFC 9110 section 5.6.7), None where it is none.
 
-    A year of two digits that seems more than 50 years ahead of `now` is the last one that ended so.
+    A year of two digits is the latest that ends so and puts the date at most 50 years ahead of `now`.
     """
     for form in _date_forms:
         match = form(text)
@@ -94,29 +164,34 @@ def retry_after(value: bytes, now: float) -> float | None:
     RFC 9110 section 10.2.3.
     """
     if _delay(value):
-        return LONGEST_PAUSE if len(value) > 10 else min(float(value), LONGEST_PAUSE)
+        return LONGEST_PAUSE if len(value.lstrip(b"0")) > 10 else min(float(value), LONGEST_PAUSE)
     date = http_date(value.decode("latin-1"), now)
     return None if date is None else min(max(0.0, date - now), LONGEST_PAUSE)
 
 
+def _behind(mark: str, text: str, position: int) -> int:
+    if not text.startswith(mark, position):
+        raise FieldSyntaxError(mark, position)
+    return position + 1
+
+
 def _unix_seconds(parts: dict[str, str], now: float) -> float | None:
+    month = _MONTHS.index(parts["month"]) + 1
+    day, hour, minute, second = (int(parts[name]) for name in ("day", "hour", "minute", "second"))
     if "short_year" in parts:
-        this_year = datetime.fromtimestamp(now, UTC).year
-        year = this_year - this_year % 100 + int(parts["short_year"])
-        year -= 100 if year > this_year + 50 else 0
+        year = _full_year(int(parts["short_year"]), (month, day, hour, minute, second), now)
     else:
         year = int(parts["year"])
-    leap_second = parts["second"] == "60"
+    leap_second = second == 60
     try:
-        moment = datetime(
-            year,
-            _MONTHS.index(parts["month"]) + 1,
-            int(parts["day"]),
-            int(parts["hour"]),
-            int(parts["minute"]),
-            59 if leap_second else int(parts["second"]),
-            tzinfo=UTC,
-        )
+        moment = datetime(year, month, day, hour, minute, 59 if leap_second else second, tzinfo=UTC)
     except ValueError:
         return None
     return moment.timestamp() + leap_second
+
+
+def _full_year(short_year: int, in_year: tuple[int, ...], now: float) -> int:
+    """The latest year of these last two digits in which the month, day and time are at most 50 years ahead."""
+    today = datetime.fromtimestamp(now, UTC)
+    latest = today.year + 50 - (in_year > today.timetuple()[1:6])
+    return latest - (latest - short_year) % 100

@@ -11,7 +11,7 @@ import trio
 from patchwire.delivery.lanes import Lanes
 from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.record import Record, RecordParser, line_digest, with_body
-from patchwire.errors import JournalError, PatchwireError, RecordError
+from patchwire.errors import JournalError, PatchwireError, RecordError, StorageError
 from patchwire.files.records import LineReader, read_body
 from patchwire.run.journal import Journal, Known
 
@@ -57,7 +57,7 @@ class Intake:
         """Runs until the input has ended or is at fault; `wake` is called whenever records have been added."""
         try:
             await self._read(wake, settled, held)
-        except (RecordError, JournalError) as error:
+        except (RecordError, JournalError, StorageError) as error:
             self.fault = error
         self.ended = True
         wake()
