@@ -77,6 +77,7 @@ def nginx_server(
     lies in `directory`); None writes no log. With more than one worker, a master process leads them.
     Raises RuntimeError with nginx's own words where it does not start.
     """
+    directory.mkdir(parents=True, exist_ok=True)
     process, port = _start(directory, locations, workers, access_log, core)
     try:
         yield NginxServer(f"http://127.0.0.1:{port}", port, process.pid, directory)
