@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import target_fault
 
-_AS_WRITTEN = "-._~!$&'()*+,;=:@/?%"
+_not_allowed = re.compile(rb"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%]").sub
 
 
 def join_target(base_path: bytes, base_query: bytes, path: str, query: Mapping[str, str]) -> bytes:
@@ -32,8 +33,6 @@ def _checked(path: str) -> bytes:
     if fault is None:
         return octets
     index = len(octets[:fault].decode("utf-8", "surrogatepass"))
-    character = path[index]
-    # A bare percent sign is the fault where what follows it is no pair of hexadecimal digits.
-    safe = _AS_WRITTEN.replace("%", "") if character == "%" else _AS_WRITTEN
-    remedy = quote(octets, safe=safe)
-    raise LocalProtocolError(f"character {index + 1}, {character!r}, is not allowed in a URL; write {remedy!r}")
+    remedy = _not_allowed(lambda match: b"%%%02X" % match[0][0], octets).decode("ascii")
+    problem = f"character {index + 1}, {path[index]!r}, is not allowed in a URL; write {remedy!r}"
+    raise LocalProtocolError(problem)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from patchwire.delivery.lanes import Lanes, weight
+from patchwire.delivery.outcome import Outcome
+from patchwire.delivery.record import Record, RecordParser
+from patchwire.settings.connection import parse_connection, resolve
+
+PARSER = RecordParser(resolve("c", parse_connection("c", {"base_url": "http://h"}), {}))
+
+
+def record(seq: int, lane: str = "a") -> Record:
+    return PARSER.parse(f'{{"path": "{lane}?{seq}", "body": {{}}}}'.encode(), seq)
+
+
+def test_records_of_one_lane_come_one_after_the_other() -> None:
+    lanes = Lanes()
+    first, second, other = record(0), record(1), record(2, "b")
+    for each in (first, second, other):
+        assert lanes.add(each) is None
+    assert lanes.take() is first
+    assert lanes.take() is other
+    assert lanes.take() is None
+    assert lanes.finish(first, Outcome.REJECTED) == []
+    assert lanes.take() is second
+
+
+def test_an_unknown_record_hands_back_its_successors_and_holds_its_lane() -> None:
+    lanes = Lanes()
+    records = [record(seq) for seq in range(3)]
+    for each in records:
+        lanes.add(each)
+    assert lanes.take() is records[0]
+    assert lanes.finish(records[0], Outcome.UNKNOWN) == records[1:]
+    assert lanes.add(record(3)) == "0"
+    assert lanes.take() is None
+    assert (lanes.waiting, lanes.waiting_bytes) == (0, 0)
+
+
+def test_the_first_holder_of_a_lane_is_the_one_that_is_named() -> None:
+    lanes = Lanes()
+    lanes.hold(b"/a", "first")
+    lanes.hold(b"/a", "second")
+    assert lanes.add(record(0)) == "first"
+
+
+STEPS = st.lists(
+    st.tuples(st.just("add"), st.sampled_from("abc"))
+    | st.tuples(st.just("take"), st.just(""))
+    | st.tuples(st.just("finish"), st.sampled_from(["applied", "rejected", "not_sent", "unknown"])),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_nothing_is_lost_doubled_or_out_of_order_whatever_happens(steps: list[tuple[str, str]]) -> None:
+    lanes = Lanes()
+    flying: dict[bytes, Record] = {}
+    added: list[Record] = []
+    left: list[int] = []
+    taken: dict[bytes, list[int]] = {}
+    holders: dict[bytes, str] = {}
+    for action, argument in [*steps, *[("take", ""), ("finish", "applied")] * len(steps)]:
+        if action == "add":
+            each = record(len(added), argument)
+            added.append(each)
+            holder = lanes.add(each)
+            assert holder == holders.get(each.lane)
+            if holder is not None:
+                left.append(each.seq)
+        elif action == "take":
+            if (each_taken := lanes.take()) is not None:
+                assert each_taken.lane not in flying
+                assert each_taken.lane not in holders
+                flying[each_taken.lane] = each_taken
+                taken.setdefault(each_taken.lane, []).append(each_taken.seq)
+        elif flying:
+            lane, each_flying = next(iter(flying.items()))
+            del flying[lane]
+            successors = lanes.finish(each_flying, Outcome(argument))
+            left.append(each_flying.seq)
+            left.extend(successor.seq for successor in successors)
+            assert argument == "unknown" or not successors
+            if argument == "unknown":
+                holders[lane] = each_flying.id
+        inside = [each for each in added if each.seq not in left]
+        assert lanes.waiting == len(inside)
+        assert lanes.waiting_bytes == sum(weight(each) for each in inside)
+    assert sorted(left) == list(range(len(added)))
+    assert all(order == sorted(order) for order in taken.values())

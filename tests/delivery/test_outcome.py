@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from patchwire.delivery.outcome import Attempt, Outcome, held_line, join, judge, outcome_line
+from patchwire.delivery.record import RecordParser
+from patchwire.errors import Sent
+from patchwire.files.outcomes import encode
+from patchwire.settings.connection import parse_connection, resolve
+
+A, R, N, U = Outcome.APPLIED, Outcome.REJECTED, Outcome.NOT_SENT, Outcome.UNKNOWN
+RECORD = RecordParser(resolve("c", parse_connection("c", {"base_url": "http://h"}), {})).parse(
+    b'{"id":"r1","path":"/a","body":{},"properties":{"k":1.50}}', 3
+)
+ATTEMPTS = st.builds(
+    Attempt, st.sampled_from(Outcome), st.sampled_from(Sent), st.none() | st.integers(100, 599), error=st.none()
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(200, A), (201, A), (202, A), (204, A), (207, A), (299, A), (300, R), (301, R), (303, U), (304, R), (307, R),
+     (400, R), (401, R), (409, R), (412, R), (422, R), (429, R), (500, R), (501, R), (502, U), (503, R), (504, U),
+     (599, R), (600, R), (999, R)],
+)  # fmt: skip
+@pytest.mark.parametrize("sent", list(Sent))
+def test_a_complete_final_head_decides(status: int, outcome: Outcome, sent: Sent) -> None:
+    assert judge(sent, status, (502, 504)) is outcome
+
+
+@pytest.mark.parametrize(("sent", "outcome"), [(Sent.NO, N), (Sent.MAYBE, U), (Sent.YES, U)])
+def test_without_a_head_only_what_was_sent_decides(sent: Sent, outcome: Outcome) -> None:
+    assert judge(sent, None, ()) is outcome
+
+
+def test_the_statuses_that_leave_it_open_are_a_setting() -> None:
+    assert judge(Sent.YES, 503, (503,)) is U
+    assert judge(Sent.YES, 502, (503,)) is R
+
+
+@given(st.lists(ATTEMPTS, min_size=1, max_size=6))
+def test_any_interleaving_of_attempts_is_applied_if_one_was_else_unknown_if_one_was_else_the_last(
+    attempts: list[Attempt],
+) -> None:
+    outcomes = [attempt.outcome for attempt in attempts]
+    joined = join(attempts)
+    assert joined in attempts
+    assert joined.outcome is (A if A in outcomes else U if U in outcomes else outcomes[-1])
+
+
+def test_a_line_tells_the_deciding_attempt_and_how_many_there_were() -> None:
+    attempts = [Attempt(U, Sent.MAYBE, error="cut"), Attempt(R, Sent.YES, 409)]
+    assert encode(outcome_line(RECORD, attempts, 0.12345678)) == (
+        b'{"seq":3,"id":"r1","path":"/a","outcome":"unknown","status":null,"attempts":2,"etag":null,'
+        b'"seconds":0.123457,"error":"cut","properties":{"k":1.50}}'
+    )
+
+
+@pytest.mark.parametrize(("status", "mark"), [(202, b'"pending":true'), (207, b'"partial":true')])
+def test_202_and_207_are_marked(status: int, mark: bytes) -> None:
+    assert mark in encode(outcome_line(RECORD, [Attempt(A, Sent.YES, status)], 0.0))
+
+
+def test_a_held_record_names_its_holder_and_had_no_attempt() -> None:
+    line = held_line(RECORD, "r0")
+    assert (line.outcome, line.error, line.attempts, line.status) == ("not_sent", "held by r0", 0, None)
