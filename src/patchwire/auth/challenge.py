@@ -93,7 +93,7 @@ class _DuplicateError(FieldSyntaxError):
 
 
 def _next_challenge(text: str, position: int) -> int:
-    """Where reading goes on when the challenge at `position` is malformed: the next scheme with a parameter, or the end."""
+    """Where reading goes on behind a malformed challenge at `position`: at a scheme with a parameter, or the end."""
     for landmark in _landmarks(text, position):
         if landmark["scheme"] is not None:
             return landmark.end()

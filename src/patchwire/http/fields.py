@@ -117,7 +117,7 @@ def entity_tags(value: bytes) -> list[EntityTag] | Literal["*"]:
     text = value.decode("latin-1")
     if text.strip(" \t") == "*":
         return "*"
-    tags = []
+    tags: list[EntityTag] = []
     position = skip_separators(text, 0)
     while position < len(text) or not tags:
         match = _entity_tag(text, position)

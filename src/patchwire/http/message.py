@@ -153,7 +153,7 @@ def first_value(headers: Headers, name: bytes) -> bytes | None:
 
 def check_method(method: str) -> None:
     """LocalProtocolError unless `method` is a token, and no standard method in another case (RFC 9110 section 9.1)."""
-    if not _token(method.encode("utf-8", "surrogateescape")):
+    if not method.isascii() or not _token(method.encode("ascii")):
         raise LocalProtocolError(f"{method!r} is no method: a method is a token (RFC 9110 section 9.1)")
     if method.upper() in STANDARD_METHODS and method not in STANDARD_METHODS:
         raise LocalProtocolError(f"method {method!r} is not {method.upper()}: methods are case-sensitive")
@@ -187,11 +187,12 @@ def _check_other_target(method: str, target: bytes) -> None:
 
 
 def _first_fault(value: bytes) -> int:
-    for index, octet in enumerate(value):
-        blank_at_the_edge = octet in b" \t" and index in (0, len(value) - 1)
-        if (octet < 0x20 and octet != 0x09) or octet == 0x7F or blank_at_the_edge:
-            return index
-    return len(value) - 1
+    edges = (0, len(value) - 1)
+    return next(
+        index
+        for index, octet in enumerate(value)
+        if (octet < 0x20 and octet != 0x09) or octet == 0x7F or (octet in b" \t" and index in edges)
+    )
 
 
 def _show(octets: bytes) -> str:

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from patchwire.auth.basic import BasicAuthentication
+from patchwire.auth.flow import NoAuthentication
+from patchwire.errors import LocalProtocolError
+from patchwire.settings.authentication import authentication_for
+from patchwire.settings.connection import parse_connection, resolve
+from patchwire.settings.secret import Secret
+
+BASIC = {"base_url": "http://h", "authentication": "basic", "user": "svc", "password": "env:X"}
+
+
+def test_none_is_no_authentication() -> None:
+    settings = resolve("c", parse_connection("c", {"base_url": "http://h"}), {})
+    assert isinstance(authentication_for(settings), NoAuthentication)
+
+
+def test_basic_carries_user_and_password() -> None:
+    settings = resolve("c", parse_connection("c", BASIC), {"password": Secret("canary")})
+    authentication = authentication_for(settings)
+    assert isinstance(authentication, BasicAuthentication)
+    assert "canary" not in repr(authentication)
+
+
+def test_a_password_that_cannot_be_sent_is_refused_unseen() -> None:
+    settings = resolve("c", parse_connection("c", BASIC), {"password": Secret("canary\n")})
+    with pytest.raises(LocalProtocolError, match="the password holds a control character") as caught:
+        authentication_for(settings)
+    assert "canary" not in str(caught.value)

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from patchwire.errors import SettingsError
+from patchwire.http.message import Origin
+from patchwire.settings.connection import ConnectionSettings, parse_connection, resolve, secret_references
+from patchwire.settings.secret import Secret
+
+BASIC = {"base_url": "http://h", "authentication": "basic", "user": "svc", "password": "literal:canary"}
+
+
+def settings(secrets: dict[str, str] | None = None, **data: Any) -> ConnectionSettings:
+    file = parse_connection("crm.toml", {"base_url": "http://h/v1?k=1", **data})
+    return resolve("crm.toml", file, {key: Secret(text) for key, text in (secrets or {}).items()})
+
+
+def test_a_base_url_is_split_and_kept_as_written() -> None:
+    found = settings(base_url="http://[::1]:8080/a%2Fb/?api-version=1&x")
+    assert (found.origin, found.base_path, found.base_query) == (
+        Origin("http", "::1", 8080), b"/a%2Fb/", b"api-version=1&x",
+    )  # fmt: skip
+
+
+def test_defaults_are_those_of_the_interface() -> None:
+    found = settings()
+    assert (found.authentication, found.preemptive, found.headers) == ("none", False, ())
+    assert found.outcomes.unknown_statuses == (502, 504)
+    limits = found.limits
+    assert (limits.connect_timeout, limits.read_timeout) == (10.0, 60.0)
+    assert (limits.max_response_head, limits.max_response_body) == (65_536, 16_777_216)
+    assert limits.for_exchange().max_response_head == 65_536
+    assert not found.carries_credentials
+
+
+def test_limits_and_outcomes_are_read() -> None:
+    found = settings(limits={"read_timeout": 5, "max_response_head": 100}, outcomes={"unknown_statuses": [500, 503]})
+    assert (found.limits.read_timeout, found.limits.max_response_head) == (5.0, 100)
+    assert found.outcomes.unknown_statuses == (500, 503)
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ({"base_url": None}, "base_url: expected `str`, got `null`"),
+        ({"base_url": "example.com"}, "base_url: 'example.com' must begin with http:// or https://"),
+        ({"base_url": "http://"}, "base_url: 'http://' names no host"),
+        ({"base_url": "http://u:p@h"}, "base_url: a URL must not hold user and password"),
+        ({"base_url": "http://h/#x"}, "base_url: 'http://h/#x' holds a fragment"),
+        ({"base_url": "http://h:99999"}, "base_url: 'http://h:99999' is no URL"),
+        ({"base_url": "http://h/a b"}, "base_url: 'http://h/a b' is no URL"),
+        ({"base_url": "http://h/a|b"}, "base_url: '|' is not allowed there"),
+        ({"base_url": "https://h"}, "base_url: https is not supported yet"),
+        ({"usr": "x"}, "usr: unknown key"),
+        ({"limits": {"reed_timeout": 1}}, "limits.reed_timeout: unknown key"),
+        ({"limits": {"read_timeout": "1"}}, "limits.read_timeout: expected `float`, got `str`"),
+        ({"limits": {"read_timeout": 0}}, "limits.read_timeout: expected a number above 0, got 0"),
+        ({"limits": {"connect_timeout": float("inf")}}, "limits.connect_timeout: expected a number above 0"),
+        ({"limits": {"connect_timeout": float("nan")}}, "limits.connect_timeout: expected a number above 0"),
+        ({"limits": {"max_response_body": -1}}, "limits.max_response_body: expected a number above 0"),
+        ({"outcomes": {"unknown_statuses": [404]}}, "outcomes.unknown_statuses: expected statuses from 500 to 599"),
+        ({"outcomes": {"unknown_statuses": ["x"]}}, "outcomes.unknown_statuses[0]: expected `int`"),
+        ({"authentication": "ntlm"}, "authentication: invalid enum value 'ntlm'"),
+        ({"authentication": "basic", "user": "x"}, "password: missing; authentication = \"basic\" needs it"),
+        ({"authentication": "basic", "password": "env:X"}, "user: missing"),
+        ({"authentication": "basic", "user": "a:b", "password": "env:X"}, "user: a user name for Basic must not hold"),
+        ({"user": "x"}, 'user: has no use with authentication = "none"'),
+        ({"headers": {"X": 1}}, "headers[...]: expected `str`, got `int`"),
+        ({"headers": {"Authorization": "Bearer canary"}}, "headers.Authorization: a secret must not stand here as bare"),
+        ({**BASIC, "headers": {"authorization": "env:X"}}, "headers.authorization: refused beside authentication"),
+        ({**BASIC, "password": "canary"}, "password: a secret must not stand here as bare text"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_with_file_and_key(data: dict[str, Any], problem: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        file = parse_connection("crm.toml", {"base_url": "http://h", **data})
+        secret_references("crm.toml", file)
+    assert str(caught.value).startswith(f"crm.toml: {problem}"), str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_bare_secret_is_refused_with_the_four_remedies() -> None:
+    file = parse_connection("crm.toml", {**BASIC, "password": "hunter2"})
+    with pytest.raises(SettingsError) as caught:
+        secret_references("crm.toml", file)
+    for remedy in ("env:NAME", "file:PATH", "keyring:SERVICE/USER", "literal:TEXT"):
+        assert remedy in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_every_reference_is_listed_by_its_key() -> None:
+    headers = {"Authorization": "env:TOKEN", "X-Key": "file:key", "Accept": "application/json", "X-Time": "12:30"}
+    file = parse_connection("c", {"base_url": "http://h", "headers": headers})
+    references = secret_references("c", file)
+    assert {key: (each.kind, each.name) for key, each in references.items()} == {
+        "headers.Authorization": ("env", "TOKEN"), "headers.X-Key": ("file", "key"),
+    }  # fmt: skip
+
+
+def test_resolved_fields_carry_their_secrets_and_say_which_they_are() -> None:
+    headers = {"Authorization": "env:TOKEN", "X-Key": "env:KEY", "Accept": "text/plain"}
+    found = settings({"headers.Authorization": "Bearer canary", "headers.X-Key": "canary"}, headers=headers)
+    assert {name: value.reveal() for name, value in found.headers} == {
+        b"Authorization": "Bearer canary", b"X-Key": "canary", b"Accept": "text/plain",
+    }  # fmt: skip
+    assert found.secret_fields == {b"authorization", b"x-key"}
+    assert found.carries_credentials
+    assert "canary" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("X-Key", "a\r\nX: canary", "headers.X-Key: field 'X-Key': character 2"),
+        ("X-Key", "\u20accanary", "headers.X-Key: not Latin-1"),
+        ("X Key", "canary", "headers.X Key: 'X Key' is no field name"),
+        ("Content-Length", "1", "headers.Content-Length: field 'Content-Length' is not yours"),
+    ],
+)
+def test_a_field_that_cannot_be_sent_is_refused_without_its_value(name: str, text: str, problem: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings({f"headers.{name}": text}, headers={name: "env:X"})
+    assert str(caught.value).startswith(f"crm.toml: {problem}")
+    assert "canary" not in str(caught.value)
+
+
+def test_the_file_as_a_value_does_not_show_a_literal_secret() -> None:
+    assert "canary" not in repr(parse_connection("c", dict(BASIC)))
+
+
+def test_the_identity_changes_with_what_shapes_requests_and_not_with_secrets_or_limits() -> None:
+    one = settings({"headers.X-Key": "a"}, headers={"X-Key": "env:A", "Accept": "x"}, limits={"read_timeout": 1})
+    same = settings({"headers.X-Key": "b"}, headers={"accept": "x", "X-Key": "literal:b"})
+    assert one.identity == same.identity
+    assert "literal" not in same.identity
+    assert one.identity != settings(headers={"Accept": "x"}).identity
+    assert one.identity != settings({"headers.X-Key": "a"}, headers={"X-Key": "env:A", "Accept": "y"}).identity
+    assert settings().identity != settings(base_url="http://h/v2").identity
