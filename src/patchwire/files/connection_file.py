@@ -6,9 +6,10 @@ import os
 import tomllib
 from pathlib import Path
 
-from patchwire.errors import SettingsError
+from patchwire.errors import LocalProtocolError, SettingsError
 from patchwire.files.read import describe
 from patchwire.files.secrets import read_secret
+from patchwire.settings.authentication import authentication_for
 from patchwire.settings.connection import ConnectionSettings, parse_connection, resolve, secret_references
 
 
@@ -32,4 +33,9 @@ def load_connection(path: str | os.PathLike[str]) -> ConnectionSettings:
     connection = parse_connection(place, data)
     references = secret_references(place, connection)
     secrets = {key: read_secret(place, key, reference, file.parent) for key, reference in references.items()}
-    return resolve(place, connection, secrets)
+    settings = resolve(place, connection, secrets)
+    try:
+        authentication_for(settings)  # what its credentials cannot be is said here, where the file has a name
+    except LocalProtocolError as error:
+        raise SettingsError(place, str(error)) from None
+    return settings

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,26 +42,26 @@ class LineFile:
 
     def write(self, lines: Iterable[bytes]) -> None:
         """Write each line and a line break."""
-        try:
+        with self._named():
             self._file.write(b"".join(line + b"\n" for line in lines))
-        except OSError as error:
-            raise StorageError(f"{self.name}: {describe(error)}") from None
-
-    def flush(self) -> None:
-        """Hand everything to the system."""
-        try:
-            self._file.flush()
-        except OSError as error:
-            raise StorageError(f"{self.name}: {describe(error)}") from None
 
     def close(self) -> None:
-        """Flush and close; standard output stays open."""
-        if self._file is sys.stdout.buffer:
-            self.flush()
-            return
+        """Hand everything to the system and close; standard output stays open."""
+        with self._named():
+            if self._file is sys.stdout.buffer:
+                self._file.flush()
+            else:
+                self._file.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """A failure ends the file: what stands in its buffer is lost to it, and it says so once."""
         try:
-            self._file.close()
+            yield
         except OSError as error:
+            if self._file is not sys.stdout.buffer:
+                with suppress(OSError):
+                    self._file.close()
             raise StorageError(f"{self.name}: {describe(error)}") from None
 
 

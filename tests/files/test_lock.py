@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from patchwire.files.lock import FileLock, LockedError
+
+HOLD = "import sys, pathlib; from patchwire.files.lock import FileLock; l = FileLock(pathlib.Path(sys.argv[1]));"
+
+
+def test_a_lock_of_another_process_is_respected_and_ends_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    program = HOLD + "print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(LockedError):
+            FileLock(path)
+        process.kill()
+        process.wait()
+        assert path.exists()
+        FileLock(path).release()
+    assert not path.exists()
+
+
+def test_a_released_lock_can_be_taken_again_and_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    for _ in range(3):
+        lock = FileLock(path)
+        with pytest.raises(LockedError):
+            FileLock(path)
+        lock.release()
+        assert not path.exists()
+
+
+def test_many_processes_that_want_it_at_once_get_it_one_after_the_other(tmp_path: Path) -> None:
+    path, log = tmp_path / "lock", tmp_path / "log"
+    program = (
+        "import sys, pathlib, time; from patchwire.files.lock import FileLock, LockedError\n"
+        "path, log = map(pathlib.Path, sys.argv[1:])\n"
+        "def append(text):\n"
+        "    with log.open('a') as file: file.write(text)\n"
+        "for _ in range(20):\n"
+        "    while True:\n"
+        "        try: lock = FileLock(path); break\n"
+        "        except LockedError: time.sleep(0.0005)\n"
+        "    append('('); append(')'); lock.release()\n"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", program, path, log]) for _ in range(4)]
+    assert [process.wait(60) for process in processes] == [0] * 4
+    assert log.read_text() == "()" * 80

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from patchwire.delivery.outcome import Outcome, OutcomeLine, line_from
+from patchwire.errors import InputError, StorageError
+from patchwire.files.outcomes import LineFile, Written, encode, open_output
+
+
+def line(seq: int) -> OutcomeLine:
+    return line_from(
+        seq, str(seq), "/a", Outcome.APPLIED, 200, attempts=1, etag=None, seconds=0.1, error=None, properties=b""
+    )
+
+
+def seqs(path: Path) -> list[int]:
+    return [json.loads(text)["seq"] for text in path.read_text("utf-8").splitlines()]
+
+
+@given(st.lists(st.integers(0, 20_000), max_size=30), st.lists(st.integers(0, 20_000), max_size=30))
+def test_the_bits_are_a_set_of_numbers(added: list[int], asked: list[int]) -> None:
+    written = Written()
+    for seq in added:
+        written.add(seq)
+    for seq in added + asked:
+        assert written.has(seq) is (seq in added)
+
+
+def test_an_output_begins_anew_without_an_earlier_run(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_text("something else", "utf-8")
+    file = open_output(str(path), None)
+    file.write([encode(line(0))])
+    file.close()
+    assert seqs(path) == [0]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5, 80, -1])
+def test_a_torn_last_line_is_cut_and_what_is_missing_is_written(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "out"
+    whole = b"".join(encode(line(seq)) + b"\n" for seq in (4, 2, 0))
+    path.write_bytes(whole if cut == -1 else whole + (encode(line(1)) + b"\n")[:cut])
+    file = open_output(str(path), (line(seq) for seq in range(6)))
+    file.write([encode(line(6))])
+    file.close()
+    assert sorted(seqs(path)) == list(range(7))
+    assert path.read_bytes().startswith(whole)
+
+
+def test_an_output_that_is_gone_is_written_whole_from_the_journal(tmp_path: Path) -> None:
+    open_output(str(tmp_path / "out"), map(line, range(3))).close()
+    assert seqs(tmp_path / "out") == [0, 1, 2]
+
+
+@pytest.mark.parametrize("text", ["not an outcome\n", '{"seq": "x"}\n', "{}\n", '{"seq": -9999999999}\n', "\xff\n"])
+def test_a_file_that_is_something_else_is_refused_and_stays_as_it_is(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "out"
+    content = encode(line(0)) + b"\n" + text.encode("latin-1")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=":2: is no outcome line; name another --output"):
+        open_output(str(path), [line(0)])
+    assert path.read_bytes() == content
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="nowhere/out: no such file"):
+        LineFile(str(tmp_path / "nowhere" / "out"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_device_is_named_when_the_file_is_written_or_closed() -> None:
+    with pytest.raises(StorageError, match="/dev/full: no space left"):
+        LineFile("/dev/full").write([b"x" * 1_000_000])
+    file = LineFile("/dev/full")
+    file.write([b"x"])
+    with pytest.raises(StorageError, match="/dev/full: no space left"):
+        file.close()

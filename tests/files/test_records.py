@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from patchwire.errors import RecordError
+from patchwire.files import records
+from patchwire.files.records import LineReader, read_body
+
+
+class Pieces(io.BytesIO):
+    """A file whose reads are short."""
+
+    def __init__(self, content: bytes, size: int) -> None:
+        super().__init__(content)
+        self._size = size
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(self._size)
+
+
+def all_lines(content: bytes, size: int) -> list[tuple[int, bytes]]:
+    reader = LineReader(Pieces(content, size), "r")
+    found = []
+    while block := reader.read_block():
+        found += block
+    assert reader.read_block() == []
+    return found
+
+
+@given(st.binary(max_size=60) | st.text("a\n \r", max_size=40).map(str.encode), st.integers(1, 70))
+def test_lines_are_those_of_the_file_however_it_is_read(content: bytes, size: int) -> None:
+    plain = content.removeprefix(b"\xef\xbb\xbf")
+    expected = [(n, line) for n, line in enumerate(plain.split(b"\n"), 1) if line.strip()]
+    assert all_lines(content, size) == expected
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
+    assert all_lines(b"\xef\xbb\xbf{}\n{}", 1) == [(1, b"{}"), (2, b"{}")]
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_an_over_long_line_is_refused_with_its_number(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(records, "MAX_LINE", 10)
+    assert all_lines(b"a" * 10 + b"\nb", size)[0] == (1, b"a" * 10)
+    with pytest.raises(RecordError, match="^r:2: line over 10 bytes"):
+        all_lines(b"a\n" + b"b" * 11 + b"\nc", size)
+
+
+def test_a_file_that_cannot_be_read_says_where(tmp_path: Path) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(RecordError, match="^r:1: input/output error"):
+        LineReader(Broken(), "r").read_block()
+
+
+def test_a_body_file_is_relative_to_the_records(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\x00")
+    assert read_body(tmp_path, "a") == b"\x00"
+    assert read_body(Path("/nowhere"), str(tmp_path / "a")) == b"\x00"
+    with pytest.raises(RecordError, match="body_file: .*none: no such file"):
+        read_body(tmp_path, "none")
+    with pytest.raises(RecordError, match="body_file: .*a: over 0 bytes"):
+        read_body(tmp_path, "a", max_body=0)
