@@ -60,8 +60,6 @@ def json_patch(document: Json, operations: Json) -> Json:
                 result = _CHANGES[operation.name](operation.members).apply(result)
         except _OperationError as error:
             raise ContentRefusedError(error.fault, error.detail, index) from None
-        except jsonpatch.JsonPatchException as error:
-            raise ContentRefusedError(Fault.NOT_APPLICABLE, str(error), index) from None
     return result
 
 
