@@ -211,7 +211,15 @@ def test_a_full_disk_for_the_journal_is_one_line_and_exit_code_4_and_nothing_don
         with serving("--create-missing", "--record", record) as url:
             files = served(tmp_path, url, 20_000)
             journal = disk / "journal"
-            command = ["batch", files.connection, files.records, "--journal", journal, "--summary", "json"]
+            command: list[str | Path] = [
+                "batch",
+                files.connection,
+                files.records,
+                "--journal",
+                journal,
+                "--summary",
+                "json",
+            ]
             done = patchwire(*command, "--output", files.output)
             assert done.returncode == 4
             assert "full" in without_traceback(done)[0]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import h11
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from patchwire.errors import IncompleteResponseError, LocalProtocolError, RemoteProtocolError
 from patchwire.http.exchange import (
+    DEFAULT_LIMITS,
     MAX_INTERIM_RESPONSES,
     TRANSITIONS,
     BodyData,
@@ -33,7 +35,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def started(request: Request = PATCH, limits: Limits = Limits()) -> Exchange:
+def started(request: Request = PATCH, limits: Limits = DEFAULT_LIMITS) -> Exchange:
     exchange = Exchange(request, limits)
     exchange.bytes_to_send(0.0)
     exchange.all_sent()
@@ -53,11 +55,11 @@ def joined(events: list[Event]) -> list[Any]:
     return values
 
 
-def fed(raw: bytes, cuts: list[int], *, eof: bool, request: Request = PATCH, limits: Limits = Limits()) -> Any:
+def fed(raw: bytes, cuts: list[int], *, eof: bool, request: Request = PATCH, limits: Limits = DEFAULT_LIMITS) -> Any:
     exchange = started(request, limits)
     events: list[Event] = []
     edges = sorted({min(cut, len(raw)) for cut in cuts} | {0, len(raw)})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         events += exchange.receive(raw[start:end])
     if eof:
         events += exchange.receive(b"")
@@ -91,7 +93,11 @@ def test_a_host_field_of_the_caller_stands_alone() -> None:
 
 @pytest.mark.parametrize(
     ("headers", "complaint"),
-    [([("Host", "a"), ("Host", "b")], "Host"), ([("Upgrade", "websocket")], "Upgrade")],
+    [
+        ([("Host", "a"), ("Host", "b")], "Host"),
+        ([("Upgrade", "websocket")], "Upgrade"),
+        ([("Connection", "close;")], "Connection"),
+    ],
 )
 def test_fields_that_contradict_an_exchange_are_refused(headers: list[tuple[str, str]], complaint: str) -> None:
     exchange = Exchange(request_to("PATCH", "http://h/", headers))
@@ -408,7 +414,7 @@ def test_a_final_response_in_place_of_100_keeps_the_body_back_and_forbids_reuse(
     assert exchange.bytes_to_send(1e9) == b""
     exchange.all_sent()
     exchange.receive(b"o!")
-    assert exchange.state is State.COMPLETE
+    assert exchange.ended
     assert not exchange.reusable
 
 

@@ -16,14 +16,15 @@ BODY = b'{"n": 1, "list": [1, 2]}'
 DOCUMENT = document_of(BODY)
 TAG = DOCUMENT.etag
 NOW = 784_111_777.0
+PLAIN = App()
 
 
 def ask(
     method: str,
     target: str = "/a",
     body: bytes = b"",
-    app: App = App(),
-    **fields: str,  # noqa: B008
+    app: App = PLAIN,
+    **fields: str,
 ) -> tuple[Response, Change | None]:
     headers = tuple((name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in fields.items())
     documents: dict[str, Document] = {"/a": DOCUMENT}
@@ -38,7 +39,7 @@ def ask(
     return response, change
 
 
-def patch(body: str | bytes, media_type: str = MERGE_PATCH, **fields: str) -> tuple[Response, Change | None]:
+def patch(body: str | bytes, media_type: str = MERGE_PATCH, **fields: Any) -> tuple[Response, Change | None]:
     octets = body.encode() if isinstance(body, str) else body
     return ask("PATCH", body=octets, Content_Type=media_type, **fields)
 
@@ -155,7 +156,7 @@ def test_a_refused_precondition_tells_the_current_tag() -> None:
 
 def test_401_404_and_415_come_before_412() -> None:
     guarded = App(Basic(Credentials("svc", "pw")))
-    stale = {"If_Match": '"x"'}
+    stale: Any = {"If_Match": '"x"'}
     assert ask("PATCH", body=b"{}", app=guarded, Content_Type=MERGE_PATCH, **stale)[0].status == 401
     assert ask("PATCH", "/none", b"{}", Content_Type=MERGE_PATCH, **stale)[0].status == 404
     assert ask("PATCH", body=b"{}", Content_Type="text/plain", **stale)[0].status == 415

@@ -109,7 +109,7 @@ def test_the_examples_of_rfc_6902_are_met(document: Any, operations: Any, expect
 )  # fmt: skip
 @pytest.mark.parametrize("before", [[], [{"op": "add", "path": "/list/0", "value": 0}]])
 def test_a_faulty_operation_anywhere_leaves_the_document_as_it_was(operations: Any, fault: Fault, before: Any) -> None:
-    document = {"n": 1, "list": [1, 2, 3], "nested": [{"x": 1}]}
+    document: Any = {"n": 1, "list": [1, 2, 3], "nested": [{"x": 1}]}
     untouched = deepcopy(document)
     whole = [*before, *operations] if isinstance(operations, list) else operations
     with pytest.raises(ContentRefusedError) as caught:
@@ -120,20 +120,21 @@ def test_a_faulty_operation_anywhere_leaves_the_document_as_it_was(operations: A
 
 def test_1_equals_1_0_and_neither_equals_true() -> None:
     assert equal({"a": [1, {"b": 0}]}, {"a": [1.0, {"b": 0.0}]})
-    for left, right in ((1, True), (0, False), ([1], [True]), ({"a": 0}, {"a": False}), ([1], [1, 2]), (None, False)):
+    pairs: Any = ((1, True), (0, False), ([1], [True]), ({"a": 0}, {"a": False}), ([1], [1, 2]), (None, False))
+    for left, right in pairs:
         assert not equal(left, right)
 
 
 def test_a_value_that_is_added_is_not_changed_by_what_follows() -> None:
     value: dict[str, Any] = {"inner": []}
-    operations = [{"op": "add", "path": "/x", "value": value}, {"op": "add", "path": "/x/inner/-", "value": 1}]
+    operations: Any = [{"op": "add", "path": "/x", "value": value}, {"op": "add", "path": "/x/inner/-", "value": 1}]
     assert json_patch({}, operations) == {"x": {"inner": [1]}}
     assert value == {"inner": []}
 
 
 def test_a_patch_that_copies_without_end_is_refused() -> None:
-    document = {"a": "x" * 1_000_000}
-    operations = [{"op": "copy", "from": "", "path": "/b"}] * 30
+    document: Any = {"a": "x" * 1_000_000}
+    operations: Any = [{"op": "copy", "from": "", "path": "/b"}] * 30
     with pytest.raises(ContentRefusedError, match=f"copies more than {MAX_COPIED} bytes"):
         json_patch(document, operations)
     assert len(json.dumps(document)) < 2_000_000

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import trio
@@ -14,7 +15,7 @@ from patchwire.errors import (
     RemoteProtocolError,
     Sent,
 )
-from patchwire.http.exchange import Limits
+from patchwire.http.exchange import DEFAULT_LIMITS, Limits
 from patchwire.http.message import Origin, Request, request_to
 from patchwire.net.connection import Connection, Reply
 from patchwire.net.deadlines import Deadlines
@@ -28,7 +29,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 Peer = Callable[[trio.SocketStream], Awaitable[None]]
 
 
-def connection_on(sock: socket.socket, *, read_timeout: float = 5.0, limits: Limits = Limits()) -> Connection:
+def connection_on(sock: socket.socket, *, read_timeout: float = 5.0, limits: Limits = DEFAULT_LIMITS) -> Connection:
     return Connection(sock, ORIGIN, limits, read_timeout)
 
 
@@ -44,7 +45,7 @@ def answered(*pieces: bytes, then: Callable[[trio.SocketStream], None] | None = 
     return peer
 
 
-def exchange_with(peer: Peer, request: Request = PATCH, **options: float) -> tuple[Reply, bool]:
+def exchange_with(peer: Peer, request: Request = PATCH, **options: Any) -> tuple[Reply, bool]:
     """The reply, and whether the connection may be used again."""
 
     async def main() -> tuple[Reply, bool]:
@@ -191,8 +192,12 @@ def test_a_final_response_while_a_long_body_is_on_its_way_is_not_lost(closes: bo
     assert not usable
 
 
+async def silent(stream: trio.SocketStream) -> None:
+    await trio.sleep_forever()
+
+
 def test_a_long_body_that_nobody_reads_is_given_up_after_the_read_timeout() -> None:
-    reply, _ = exchange_with(lambda stream: trio.sleep_forever(), LONG, read_timeout=0.05)
+    reply, _ = exchange_with(silent, LONG, read_timeout=0.05)
     assert isinstance(reply.error, ReadTimeoutError)
     assert reply.sent is Sent.MAYBE
 
@@ -218,7 +223,7 @@ def test_a_body_held_for_100_continue_follows_it() -> None:
         assert await stream.receive_some() == b"{}"
         await stream.send_all(OK)
 
-    reply, usable = exchange_with(peer, EXPECTING, limits=Limits(continue_timeout=60.0))  # type: ignore[arg-type]
+    reply, usable = exchange_with(peer, EXPECTING, limits=Limits(continue_timeout=60.0))
     assert reply.response is not None
     assert usable
 
@@ -229,7 +234,7 @@ def test_a_body_held_for_100_continue_goes_out_when_none_comes() -> None:
         assert await stream.receive_some() == b"{}"
         await stream.send_all(OK)
 
-    reply, usable = exchange_with(peer, EXPECTING, limits=Limits(continue_timeout=0.02))  # type: ignore[arg-type]
+    reply, usable = exchange_with(peer, EXPECTING, limits=Limits(continue_timeout=0.02))
     assert reply.response is not None
     assert usable
 
@@ -240,7 +245,7 @@ def test_a_refusal_in_place_of_100_continue_keeps_the_body_back() -> None:
         await stream.send_all(b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
         assert await stream.receive_some() == b""
 
-    reply, usable = exchange_with(peer, EXPECTING, limits=Limits(continue_timeout=60.0))  # type: ignore[arg-type]
+    reply, usable = exchange_with(peer, EXPECTING, limits=Limits(continue_timeout=60.0))
     assert reply.response is not None
     assert reply.response.status == 417
     assert not usable

@@ -276,7 +276,7 @@ def test_a_lane_held_by_an_earlier_run_stays_held(tmp_path: Path) -> None:
     def answer(method: str, target: str, body: bytes) -> bytes:
         return b"" if target == "/a?1" else OK
 
-    records = [{"id": "first", "path": "/a?1", "body": {}}]
+    records: list[dict[str, Any]] = [{"id": "first", "path": "/a?1", "body": {}}]
     batch(tmp_path, Origins(answer), records)
     origin = Origins(answer)
 
@@ -371,7 +371,7 @@ def test_a_line_that_was_sent_and_has_changed_stops_the_resume_while_later_lines
         (failure,) = (await files.run()).failures
         assert isinstance(failure, JournalError)
         assert f"{files.records}:3: was sent by an earlier run and has changed since" in str(failure)
-        files.write(people(5) + [{"path": "/new", "body": {}}])
+        files.write([*people(5), {"path": "/new", "body": {}}])
         assert (await files.run()).counts["applied"] == 6
 
     run(Origins(lambda *_: OK), job)
@@ -586,9 +586,9 @@ def test_an_output_that_cannot_be_opened_is_refused_before_anything_is_sent(tmp_
 def test_an_output_on_a_full_device_loses_nothing_from_the_journal(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full on this system")
-    files, summary = batch(tmp_path, Origins(lambda *_: OK), people(3), failed="/dev/full", output=None)
+    _, summary = batch(tmp_path, Origins(lambda *_: OK), people(3), failed="/dev/full", output=None)
     assert summary.failures == []
-    files, summary = batch(tmp_path, Origins(lambda *_: status(404)), people(3), failed="/dev/full", fresh=True)
+    _, summary = batch(tmp_path, Origins(lambda *_: status(404)), people(3), failed="/dev/full", fresh=True)
     assert any(isinstance(failure, StorageError) and "/dev/full" in str(failure) for failure in summary.failures)
     assert summary.counts["rejected"] == 3
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from patchwire.errors import IncompleteResponseError, LocalProtocolError, RemoteProtocolError
 from patchwire.http.chunks import ChunkLines
+from patchwire.http.fields import FieldSyntaxError, comma_list
 from patchwire.http.message import Headers, Request
 
 MAX_INTERIM_RESPONSES = 64
@@ -145,7 +146,7 @@ def request_head(request: Request) -> tuple[bytes, bool, bool]:
         elif lower == b"expect":
             expects = value.lower() == b"100-continue"
         elif lower == b"connection":
-            closes = closes or b"close" in value.lower().replace(b" ", b"").split(b",")
+            closes = closes or "close" in map(str.lower, _options(value))
         elif lower == b"upgrade":
             raise LocalProtocolError("field 'Upgrade': an exchange does not switch protocols")
         lines.append(b"%b: %b" % (name, value))
@@ -157,6 +158,13 @@ def request_head(request: Request) -> tuple[bytes, bool, bool]:
         lines.append(b"Content-Length: %d" % len(request.body))
     lines.append(b"\r\n")
     return b"\r\n".join(lines), expects, closes
+
+
+def _options(value: bytes) -> list[str]:
+    try:
+        return comma_list([value])
+    except FieldSyntaxError as error:
+        raise LocalProtocolError(f"field 'Connection': {error}") from None
 
 
 @lru_cache(maxsize=64)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from patchwire.http.fields import FieldSyntaxError, media_type
 from patchwire.http.message import Headers, Request, Response
 from patchwire.loopback.responses import problem
-
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
-_PARAMETER = rb"[ \t]*;[ \t]*(?:(" + _TOKEN + rb")=(" + _TOKEN + rb"|" + _QUOTED + rb"))?"
-_essence = re.compile(_TOKEN + rb"/" + _TOKEN).match
-_parameter = re.compile(_PARAMETER).match
 
 
 def media_type_of(request: Request) -> str | None:
@@ -27,18 +21,11 @@ def media_type_of(request: Request) -> str | None:
     value = values[0]
     if value in (b"application/merge-patch+json", b"application/json-patch+json"):
         return value.decode("ascii")
-    essence = _essence(value)
-    if essence is None:
+    try:
+        essence, parameters = media_type(value)
+    except FieldSyntaxError:
         return None
-    position = essence.end()
-    while position < len(value):
-        parameter = _parameter(value, position)
-        if parameter is None:
-            return None
-        if (parameter[1] or b"").lower() == b"charset" and parameter[2].strip(b'"').lower() != b"utf-8":
-            return None
-        position = parameter.end()
-    return essence[0].decode("ascii").lower()
+    return essence if parameters.get("charset", "utf-8").lower() == "utf-8" else None
 
 
 def refused_content(request: Request, accepted: Sequence[str], advice: Headers) -> Response | None:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
+from patchwire.http.fields import FieldSyntaxError, entity_tags
 from patchwire.http.message import Request, Response
 from patchwire.loopback.documents import Document
 from patchwire.loopback.responses import problem
-
-_TAG = rb'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
-_all_tags = re.compile(_TAG).findall
-# A list may hold empty elements (RFC 9110 section 5.6.1.2), but not be empty.
-_tag_list = re.compile(rb"[ \t,]*" + _TAG + rb"(?:[ \t]*,[ \t,]*" + _TAG + rb")*[ \t,]*").fullmatch
 
 
 def failed_precondition(request: Request, document: Document | None) -> Response | None:
@@ -21,13 +15,13 @@ def failed_precondition(request: Request, document: Document | None) -> Response
     since documents have none (sections 13.1.3 and 13.1.4). A list that is none is answered with 400: taking it as
     absent would make the change that it was to guard.
     """
-    current = document.etag.encode("ascii") if document is not None else None
+    current = document.etag.strip('"') if document is not None else None
     try:
         matches = _matches(request, b"if-match", current, weak=False)
         none_matches = _matches(request, b"if-none-match", current, weak=True)
     except ValueError as error:
         return problem(400, str(error))
-    tag = ((b"ETag", current),) if current is not None else ()
+    tag = ((b"ETag", document.etag.encode("ascii")),) if document is not None else ()
     if matches is False:
         return problem(412, "If-Match names no current entity tag of this document.", tag)
     if none_matches:
@@ -37,15 +31,15 @@ def failed_precondition(request: Request, document: Document | None) -> Response
     return None
 
 
-def _matches(request: Request, name: bytes, current: bytes | None, *, weak: bool) -> bool | None:
+def _matches(request: Request, name: bytes, current: str | None, *, weak: bool) -> bool | None:
     """Whether the field names the current tag; None where it is absent. ValueError where it is malformed."""
     values = [value for line_name, value in request.headers if line_name.lower() == name]
     if not values:
         return None
-    value = b", ".join(values)
-    if value == b"*":
+    try:
+        tags = entity_tags(b", ".join(values))
+    except FieldSyntaxError:
+        raise ValueError(f"{name.decode('ascii')} holds neither * nor a list of entity tags.") from None
+    if tags == "*":
         return current is not None
-    if not _tag_list(value):
-        raise ValueError(f"{name.decode('ascii')} holds neither * nor a list of entity tags.")
-    tags = _all_tags(value)
-    return current in ([tag.removeprefix(b"W/") for tag in tags] if weak else tags)
+    return current in [opaque for is_weak, opaque in tags if weak or not is_weak]

@@ -212,6 +212,9 @@ class _Connection:
     def _request(self, head: h11.Request) -> Request:
         """The request without its body and the fields that frame it."""
         headers = tuple(head.headers.raw_items())
+        # h11 bounds a head only while it is incomplete: the limit must not hang on how the bytes were cut.
+        if len(head.target) + sum(len(name) + len(value) + 4 for name, value in headers) > self._limits.max_head:
+            raise _RefusedError(self._problem(431, f"A head must not be over {self._limits.max_head} bytes."))
         framing = {name.lower() for name, _ in headers} & _FRAMING
         if len(framing) > 1:
             # Who reads the one length and who the other see different requests (RFC 9112 section 6.1).
