@@ -256,7 +256,9 @@ def test_a_lane_is_held_after_unknown_and_goes_on_after_a_rejection(tmp_path: Pa
     def answer(method: str, target: str, body: bytes) -> bytes:
         return {"/a?1": b"", "/b?1": status(409)}.get(target, OK)
 
-    records = [{"id": target, "path": target, "body": {}} for target in ("/a?1", "/b?1", "/a?2", "/b?2", "/a?3")]
+    records: list[dict[str, Any]] = [
+        {"id": target, "path": target, "body": {}} for target in ("/a?1", "/b?1", "/a?2", "/b?2", "/a?3")
+    ]
     origin = Origins(answer)
     files, _ = batch(tmp_path, origin, records)
     by_id = {line["id"]: line for line in files.outcomes()}

@@ -68,7 +68,7 @@ def test_limits_and_outcomes_are_read() -> None:
         ({"authentication": "basic", "user": "a:b", "password": "env:X"}, "user: a user name for Basic"),
         ({"user": "x"}, 'user: has no use with authentication = "none"'),
         ({"headers": {"X": 1}}, "headers[...]: expected `str`, got `int`"),
-        ({"headers": {"Authorization": "Bearer canary"}}, "headers.Authorization: a secret must not stand here as bare"),
+        ({"headers": {"Authorization": "Bearer canary"}}, "headers.Authorization: a secret must not stand here"),
         ({**BASIC, "headers": {"authorization": "env:X"}}, "headers.authorization: refused beside authentication"),
         ({**BASIC, "password": "canary"}, "password: a secret must not stand here as bare text"),
     ],
