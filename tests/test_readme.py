@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.batches import read_lines
+from tests.support.commands import environment, patchwire, running, serving
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def block(language: str, containing: str) -> str:
+    (found,) = (text for kind, text in BLOCKS if kind == language and containing in text)
+    return str(found)
+
+
+def test_the_batch_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
+    documents = tmp_path / "documents.ndjson"
+    documents.write_text(
+        '{"path": "/v1/people/1", "body": {"name": "?"}}\n{"path": "/v1/people/2", "body": {"name": "?"}}\n', "utf-8"
+    )
+    (tmp_path / "people.ndjson").write_text(block("json", '"id": "r1", "path"'), "utf-8")
+    _, *arguments = shlex.split(block("", "--unknown unknown.ndjson"))
+    with serving("--documents", documents, "--auth", "basic", "--user", "svc", "--password", "pw") as url:
+        connection = block("toml", "crm.toml").replace("http://127.0.0.1:8080", url)
+        (tmp_path / "crm.toml").write_text(connection, "utf-8")
+        done = patchwire(*arguments, cwd=tmp_path, env=environment(CRM_PASSWORD="pw"))
+    assert done.returncode == 1, done.stderr
+    outcomes = sorted(read_lines(tmp_path / "outcomes.ndjson"), key=lambda line: str(line["id"]))
+    assert [(line["id"], line["outcome"], line["status"]) for line in outcomes] == [
+        ("r1", "applied", 200), ("r2", "rejected", 412),
+    ]  # fmt: skip
+    shown = json.loads(block("json", '"seq":0'))
+    assert list(outcomes[0]) == list(shown)
+
+
+@pytest.fixture
+def server_of_the_readme(tmp_path: Path) -> str:
+    _, *arguments = shlex.split(block("", "patchwire serve"))
+    assert arguments[arguments.index("--port") + 1] == "8080"
+    return " ".join(arguments).replace("8080", "0")
+
+
+def test_the_server_of_the_readme_runs_as_it_is_written(tmp_path: Path, server_of_the_readme: str) -> None:
+    with running(*server_of_the_readme.split(), cwd=tmp_path, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["listening"]
+        patched = httpx.patch(f"{url}/a", headers={"Content-Type": "application/merge-patch+json"}, content=b"{}")
+        assert patched.status_code == 201
+    assert len(read_lines(tmp_path / "applied.ndjson")) == 1
+
+
+def test_the_embedding_example_of_the_readme_runs_as_it_is_written() -> None:
+    with serving("--create-missing") as url:
+        program = block("python", "Exchange(request)").replace("http://127.0.0.1:8080", url)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    head, body, end = done.stdout.splitlines()
+    assert (head[:28], body, end) == ("ResponseHead(status=201, rea", "BodyData(data=b'{}')", "Complete(trailers=())")
+
+
+def test_the_statement_of_help_is_true() -> None:
+    done = patchwire("batch", "--help")
+    for option in ("--concurrency", "--summary", "--fresh", "--patience", "-v"):
+        assert option in done.stdout
