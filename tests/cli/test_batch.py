@@ -253,6 +253,37 @@ def hold_against_the_servers_record(files: BatchFiles, record: Path, *, unknown_
     return counts
 
 
+def test_a_reader_that_goes_away_is_one_line_and_nothing_is_lost(tmp_path: Path) -> None:
+    with serving("--create-missing") as url:
+        files = served(tmp_path, url, 2000)
+        with running(
+            "batch", files.connection, files.records, "--output", "-", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.readline()
+            process.stdout.close()
+            with process.stderr as stderr:
+                said = stderr.read().decode()
+            assert process.wait(20) == 4, said
+        assert said.startswith("patchwire: -: broken pipe")
+        assert "Traceback" not in said
+        assert patchwire("batch", files.connection, files.records).returncode == 0
+
+
+def test_a_closed_standard_output_is_no_traceback(tmp_path: Path) -> None:
+    with serving("--create-missing") as url:
+        files = served(tmp_path, url, 5)
+        for output, code in ((files.output, 0), ("-", 4)):
+            done = subprocess.run(
+                ["sh", "-c", 'exec "$@" >&-', "sh", *PATCHWIRE, "batch", files.connection, files.records]
+                + ["--output", output],
+                capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            assert done.returncode == code, done.stderr
+            without_traceback(done)
+
+
 # --- stopped and killed
 
 

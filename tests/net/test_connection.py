@@ -20,6 +20,7 @@ from patchwire.http.message import Origin, Request, request_to
 from patchwire.net.connection import Connection, Reply
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.dial import dial
+from patchwire.net.wire_log import field_lines
 from tests.support.cancelling import cancelled_at_every_checkpoint, open_descriptors
 from tests.support.peer import RequestReader, listening, reset, socket_pair
 
@@ -343,6 +344,10 @@ def test_the_wire_log_shows_heads_without_secrets() -> None:
     assert "200 OK" in text
     assert text.count("***") == 3
     assert "canary" not in text
+
+
+def test_what_a_peer_sends_cannot_steer_a_terminal() -> None:
+    assert field_lines([(b"X", b"a\x9b31m\xe4")], frozenset()) == ["X: a\\x9b31m\\xe4"]
 
 
 def test_a_dial_that_is_refused_says_so() -> None:

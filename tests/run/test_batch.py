@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,8 +12,9 @@ import trio
 import trio.lowlevel
 
 from patchwire.errors import ConnectError, CredentialsRejectedError, JournalError, RecordError, StorageError
+from patchwire.files.connection_file import load_connection
 from patchwire.http.message import Origin
-from patchwire.run.batch import Summary
+from patchwire.run.batch import Summary, run_batch
 from tests.support.batches import BatchFiles, people, read_lines
 from tests.support.cancelling import cancelled_at_every_checkpoint, open_descriptors
 from tests.support.peer import RequestReader, listening, reset
@@ -519,6 +521,36 @@ def test_an_origin_that_stays_down_stops_the_run_and_a_resume_sends_what_was_not
     assert 10 <= stopped.records <= 12
     assert resumed.records == 40
     assert resumed.counts["not_sent"] == 0
+
+
+def test_a_stop_while_the_origin_is_down_does_not_wait_for_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        flapping = Flapping()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(flapping.up, lambda: len(flapping.origin.seen) >= 10)
+            while not flapping.port:
+                await trio.lowlevel.checkpoint()
+            files = BatchFiles(tmp_path, Origin("http", "127.0.0.1", flapping.port))
+            files.write(people(40))
+
+            async def interrupt() -> None:
+                while len(flapping.origin.seen) < 10:
+                    await trio.sleep(0.001)
+                await trio.sleep(0.05)
+                signal.raise_signal(signal.SIGINT)
+
+            nursery.start_soon(interrupt)
+            said: list[bool] = []
+            with trio.fail_after(5):
+                summary = await run_batch(
+                    load_connection(files.connection),
+                    files.options(patience=600.0),
+                    on_signal=lambda: said.append(True),
+                )
+        assert (summary.interrupted, said) == (True, [True])
+        assert summary.counts["not_sent"] == 0
+
+    trio.run(main)
 
 
 # --- credentials

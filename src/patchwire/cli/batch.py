@@ -11,6 +11,7 @@ import trio
 from patchwire.cli import exits
 from patchwire.cli.progress import BatchProgress
 from patchwire.cli.summary import print_summary
+from patchwire.cli.terminal import is_terminal
 from patchwire.cli.trio_run import trio_run
 from patchwire.errors import InputError
 from patchwire.files.connection_file import load_connection
@@ -74,7 +75,7 @@ def batch(
         patience=patience,
     )
     settings = load_connection(connection)
-    shown = sys.stderr.isatty() if progress is None else progress
+    shown = is_terminal(sys.stderr) if progress is None else progress
     end = trio_run(_run, settings, options, _log_line if verbose else None, shown)
     print_summary(end, summary, results_on_stdout=output != "-")
     return exits.code_of_batch(end)
@@ -82,11 +83,13 @@ def batch(
 
 async def _run(settings: ConnectionSettings, options: BatchOptions, wire_log: WireLog | None, shown: bool) -> Summary:
     if not shown:
-        return await run_batch(settings, options, wire_log=wire_log, take_signals=True)
+        return await run_batch(settings, options, wire_log=wire_log, on_signal=exits.say_finishing)
     async with trio.open_nursery() as nursery:
         progress = BatchProgress()
         nursery.start_soon(progress.show)
-        end = await run_batch(settings, options, wire_log=wire_log, watch=progress.watch, take_signals=True)
+        end = await run_batch(
+            settings, options, wire_log=wire_log, watch=progress.watch, on_signal=exits.say_finishing
+        )
         nursery.cancel_scope.cancel()
     return end
 

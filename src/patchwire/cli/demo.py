@@ -15,6 +15,7 @@ from rich.table import Table
 from patchwire.cli import exits
 from patchwire.cli.progress import BatchProgress
 from patchwire.cli.summary import print_summary
+from patchwire.cli.terminal import is_terminal
 from patchwire.cli.trio_run import trio_run
 from patchwire.errors import StorageError
 from patchwire.files.read import describe
@@ -48,9 +49,9 @@ def demo(records: int, concurrency: int, keep: str | None, summary: str) -> int:
 async def _run(directory: Path, records: int, concurrency: int) -> tuple[Summary, Verdict]:
     async with trio.open_nursery() as nursery:
         progress = BatchProgress()
-        if sys.stderr.isatty():
+        if is_terminal(sys.stderr):
             nursery.start_soon(progress.show)
-        result = await run_demo(directory, records, concurrency, progress.watch)
+        result = await run_demo(directory, records, concurrency, progress.watch, exits.say_finishing)
         nursery.cancel_scope.cancel()
     return result
 
@@ -69,7 +70,7 @@ def _print_verdict(verdict: Verdict, kept: str | None) -> None:
         (kind, str(number), str(expected), str(verdict.statuses[kind, expected]))
         for (kind, expected), number in sorted(verdict.kinds.items(), key=lambda item: item[0][1])
     ]
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         table = Table("records with", "sent", "must get", "got it", box=None, pad_edge=False)
         for row in rows:
             table.add_row(*row)

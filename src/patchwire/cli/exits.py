@@ -42,3 +42,8 @@ def say(text: str) -> None:
     """One line on standard error."""
     line = " ".join(text.split())
     print(f"patchwire: {line}", file=sys.stderr, flush=True)
+
+
+def say_finishing() -> None:
+    """Answer the first interrupt."""
+    say("finishing what is in flight; once more stops at once")

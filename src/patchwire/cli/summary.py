@@ -12,6 +12,7 @@ from rich.table import Table
 
 from patchwire.cli import exits
 from patchwire.cli.progress import COLOURS
+from patchwire.cli.terminal import is_terminal
 from patchwire.run.batch import Summary
 
 SHOWN_LOST = 10
@@ -30,7 +31,7 @@ def print_summary(
         before()
     if form == "json":
         click.echo(msgspec.json.encode(_values(summary)))
-    elif (sys.stdout if results_on_stdout else sys.stderr).isatty():
+    elif is_terminal(sys.stdout if results_on_stdout else sys.stderr):
         _print_table(summary, stderr=not results_on_stdout)
     else:
         for name, value in _shown(summary).items():

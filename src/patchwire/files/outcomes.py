@@ -30,6 +30,9 @@ class LineFile:
 
     def __init__(self, name: str, *, append: bool = False) -> None:
         self.name = name
+        self._is_ours = name != STANDARD_OUTPUT
+        if name == STANDARD_OUTPUT and sys.stdout is None:
+            raise StorageError("-: standard output is closed")
         try:
             if name == STANDARD_OUTPUT:
                 self._file: BinaryIO = sys.stdout.buffer
@@ -48,10 +51,10 @@ class LineFile:
     def close(self) -> None:
         """Hand everything to the system and close; standard output stays open."""
         with self._named():
-            if self._file is sys.stdout.buffer:
-                self._file.flush()
-            else:
+            if self._is_ours:
                 self._file.close()
+            else:
+                self._file.flush()
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -59,7 +62,7 @@ class LineFile:
         try:
             yield
         except OSError as error:
-            if self._file is not sys.stdout.buffer:
+            if self._is_ours:
                 with suppress(OSError):
                     self._file.close()
             raise StorageError(f"{self.name}: {describe(error)}") from None

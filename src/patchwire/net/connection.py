@@ -26,7 +26,7 @@ from patchwire.http.exchange import (
 )
 from patchwire.http.exchange import Limits as ExchangeLimits
 from patchwire.http.message import Origin, Request, Response
-from patchwire.net.wire_log import WireLog, field_lines, sent_head
+from patchwire.net.wire_log import WireLog, field_lines, printable, sent_head
 
 RECEIVE_SIZE: Final = 65_536
 NEVER: Final = float("inf")
@@ -51,17 +51,19 @@ class Reply(Struct, frozen=True):
 class _Inbox:
     """What has been read of a response so far."""
 
-    __slots__ = ("body", "error", "head", "length")
+    __slots__ = ("body", "error", "head")
 
     def __init__(self) -> None:
         self.head: ResponseHead | None = None
         self.body: list[bytes] = []
         self.error: PatchwireError | None = None
-        self.length = 0
 
 
 class Connection:
-    """Takes over a connected non-blocking socket. `deadline` is for a Deadlines watch to look at."""
+    """Takes over a connected non-blocking socket. `deadline` is for a Deadlines watch to look at.
+
+    Without `keep_bodies` the responses' bodies are read to their end and dropped.
+    """
 
     def __init__(
         self,
@@ -72,6 +74,7 @@ class Connection:
         *,
         wire_log: WireLog | None = None,
         secret_fields: frozenset[bytes] = frozenset(),
+        keep_bodies: bool = True,
     ) -> None:
         self.origin = origin
         self.deadline = NEVER
@@ -81,6 +84,7 @@ class Connection:
         self._read_timeout = read_timeout
         self._wire_log = wire_log
         self._secret_fields = secret_fields
+        self._keep_bodies = keep_bodies
         self._open = True
         self._expired = False
         self._exchanges = 0
@@ -224,7 +228,8 @@ class Connection:
 
     def _take(self, event: Event, inbox: _Inbox) -> None:
         if isinstance(event, BodyData):
-            inbox.body.append(event.data)
+            if self._keep_bodies:
+                inbox.body.append(event.data)
         elif isinstance(event, ResponseHead):
             inbox.head = event
             self._sent = Sent.YES
@@ -254,7 +259,7 @@ class Connection:
 
     def _log_head(self, head: ResponseHead | InterimResponse) -> None:
         if self._wire_log is not None:
-            reason = head.reason.decode("latin-1") if isinstance(head, ResponseHead) else ""
+            reason = printable(head.reason) if isinstance(head, ResponseHead) else ""
             self._log("<", [f"{head.status} {reason}".rstrip(), *field_lines(head.headers, self._secret_fields)])
 
     def _log(self, direction: str, lines: list[str]) -> None:

@@ -24,9 +24,13 @@ def field_lines(headers: Iterable[tuple[bytes, bytes]], secret_fields: frozenset
     """Each field as text; the value of one named in SECRET_FIELDS or `secret_fields` (lower case) as ***."""
     hidden = SECRET_FIELDS | secret_fields
     return [
-        f"{name.decode('latin-1')}: {'***' if name.lower() in hidden else value.decode('latin-1')}"
-        for name, value in headers
+        f"{name.decode('latin-1')}: {'***' if name.lower() in hidden else printable(value)}" for name, value in headers
     ]
+
+
+def printable(octets: bytes) -> str:
+    """The octets as ASCII, others as \\xNN: what a peer sends must not steer a terminal."""
+    return octets.decode("ascii", "backslashreplace")
 
 
 def sent_head(head: bytes, secret_fields: frozenset[bytes]) -> list[str]:

@@ -83,12 +83,12 @@ async def run_batch(
     *,
     wire_log: WireLog | None = None,
     watch: Callable[[Reports, int | None], None] | None = None,
-    take_signals: bool = False,
+    on_signal: Callable[[], None] | None = None,
 ) -> Summary:
     """Send every record that has no outcome in the journal yet.
 
     `watch` is given the live counts, and the input's size in bytes where it is known, before the first record goes.
-    With `take_signals` the first SIGINT or SIGTERM lets what is in flight come home, the second cancels it.
+    With `on_signal` the first SIGINT or SIGTERM calls it and lets what is in flight come home, the second cancels it.
     Raises SettingsError, InputError or StorageError when it cannot begin; what stops it later is in the summary.
     """
     with ExitStack() as stack:
@@ -102,7 +102,7 @@ async def run_batch(
         run = _Run(settings, options, journal, reports, LineReader(file, options.records), wire_log)
         started = trio.current_time()
         try:
-            await run.run(take_signals)
+            await run.run(on_signal)
         finally:
             failures = run.dispatcher.failures
             try:
@@ -141,15 +141,15 @@ class _Run:
         directory = Path.cwd() if options.records == STANDARD_INPUT else Path(options.records).parent
         window = max(256, 4 * options.concurrency)
         self._intake = Intake(reader, RecordParser(settings), directory, journal, lanes, window)
-        self._gate = OriginGate(self._dial, options.patience)
+        self._gate = OriginGate(self._dial, options.patience, self.dispatcher.stop)
         self._deadlines = Deadlines(settings.limits.read_timeout)
         self._reading = trio.CancelScope()
 
-    async def run(self, take_signals: bool) -> None:
+    async def run(self, on_signal: Callable[[], None] | None) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deadlines.watch)
-            if take_signals:
-                await nursery.start(self._take_signals, nursery.cancel_scope)
+            if on_signal is not None:
+                await nursery.start(self._take_signals, nursery.cancel_scope, on_signal)
             async with trio.open_nursery() as work:
                 work.start_soon(self._read)
                 for _ in range(self._options.concurrency):
@@ -185,21 +185,26 @@ class _Run:
             settings.limits.read_timeout,
             wire_log=self._wire_log,
             secret_fields=settings.secret_fields,
+            keep_bodies=False,
         )
         self._deadlines.add(connection)
         return connection
 
     async def _take_signals(
-        self, scope: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self,
+        scope: trio.CancelScope,
+        on_signal: Callable[[], None],
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             task_status.started()
             async for _ in signals:
                 if self.interrupted:
                     scope.cancel()
-                self.interrupted = True
-                self.dispatcher.stop.set()
-                self.dispatcher.wake()
+                else:
+                    self.interrupted = True
+                    self.dispatcher.finish()
+                    on_signal()
 
 
 def _open_records(name: str) -> tuple[BinaryIO, int | None]:

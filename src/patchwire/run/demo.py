@@ -70,7 +70,11 @@ class DemoFiles(Struct, frozen=True):
 
 
 async def run_demo(
-    directory: Path, records: int, concurrency: int, watch: Callable[[Reports, int | None], None]
+    directory: Path,
+    records: int,
+    concurrency: int,
+    watch: Callable[[Reports, int | None], None],
+    on_signal: Callable[[], None],
 ) -> tuple[Summary, Verdict]:
     """Make the files, serve the documents, run the batch, and compare what both sides say."""
     files = DemoFiles(directory)
@@ -87,7 +91,7 @@ async def run_demo(
         lines = LineFile(options.records)
         lines.write(msgspec.json.encode(_record(number)) for number in range(records))
         lines.close()
-        summary = await run_batch(load_connection(files.connection), options, watch=watch, take_signals=True)
+        summary = await run_batch(load_connection(files.connection), options, watch=watch, on_signal=on_signal)
         nursery.cancel_scope.cancel()
     return summary, _compare(_outcomes(Path(options.output or "")), recorded)
 

@@ -101,11 +101,16 @@ class Dispatcher:
             trio.lowlevel.reschedule(self._task)
 
     def fail(self, failure: PatchwireError) -> None:
-        """Let what is in flight come home, and send nothing more. Of each kind the first failure is kept."""
+        """Finish because of this failure. Of each kind the first is kept."""
         if not any(type(each) is type(failure) for each in self.failures):
             self.failures.append(failure)
-        self.stop.set()
-        self.wake()
+        self.finish()
+
+    def finish(self) -> None:
+        """Let what is in flight come home, and send nothing more."""
+        if not self.stop.is_set():
+            self.stop.set()
+            self.wake()
 
     async def run(self, intake: Intake) -> None:
         """Runs until every record has its outcome, or the run is stopped and nothing is in flight."""

@@ -15,11 +15,14 @@ LONGEST_DELAY = 5.0
 
 
 class OriginGate:
-    """Opens connections. An origin that has answered before is given `patience` seconds to come back."""
+    """Opens connections. An origin that has answered before is given `patience` seconds to come back, or until
+    `stop` is set.
+    """
 
-    def __init__(self, dial: Callable[[], Awaitable[Connection]], patience: float) -> None:
+    def __init__(self, dial: Callable[[], Awaitable[Connection]], patience: float, stop: trio.Event) -> None:
         self._dial_once = dial
         self._patience = patience
+        self._stop = stop
         self._was_up = False
         self._prober = trio.Lock()
         self._failure: ConnectError | None = None
@@ -50,8 +53,10 @@ class OriginGate:
             try:
                 return await self._dial()
             except ConnectError as error:
-                if trio.current_time() + delay > give_up:
+                if self._stop.is_set() or trio.current_time() + delay > give_up:
                     self._failure = error
-            await trio.sleep(delay * (0.5 + jitter() / 2))
+                    break
+            with trio.move_on_after(delay * (0.5 + jitter() / 2)):
+                await self._stop.wait()
             delay = min(LONGEST_DELAY, delay * 2)
         raise self._failure
