@@ -275,11 +275,9 @@ def test_a_closed_standard_output_is_no_traceback(tmp_path: Path) -> None:
     with serving("--create-missing") as url:
         files = served(tmp_path, url, 5)
         for output, code in ((files.output, 0), ("-", 4)):
-            done = subprocess.run(
-                ["sh", "-c", 'exec "$@" >&-', "sh", *PATCHWIRE, "batch", files.connection, files.records]
-                + ["--output", output],
-                capture_output=True, text=True, timeout=60, check=False,
-            )  # fmt: skip
+            command = ["batch", str(files.connection), str(files.records), "--output", str(output)]
+            closing = ["sh", "-c", 'exec "$@" >&-', "sh", *PATCHWIRE, *command]
+            done = subprocess.run(closing, capture_output=True, text=True, timeout=60, check=False)
             assert done.returncode == code, done.stderr
             without_traceback(done)
 
