@@ -138,7 +138,7 @@ def test_a_body_file_is_named_and_its_body_comes_later() -> None:
         ('{"path": "a", "body": {}, "headers": {"Host": "x"}}', "belongs to the connection file"),
         ('{"path": "a", "body": {}, "headers": {"if-match": "x"}}', "write it as the member if_match"),
         ('{"path": "a", "body": {"n": NaN}}', "not valid JSON"),
-        ('{"path": "a", "body": ' + "[" * 5000 + "]" * 5000 + "}", "nested too deeply"),
+        ('{"path": "a", "body": ' + "[" * 200_000 + "]" * 200_000 + "}", "nested too deeply"),
     ],
 )
 def test_a_faulty_record_is_refused_with_the_member_and_the_remedy(text: str, problem: str) -> None:
