@@ -12,7 +12,6 @@ from patchwire.errors import IncompleteResponseError, LocalProtocolError, Remote
 from patchwire.http.exchange import (
     DEFAULT_LIMITS,
     MAX_INTERIM_RESPONSES,
-    TRANSITIONS,
     BodyData,
     Complete,
     Event,
@@ -21,11 +20,10 @@ from patchwire.http.exchange import (
     InterimResponse,
     Limits,
     ResponseHead,
-    State,
-    Step,
-    request_head,
 )
 from patchwire.http.message import Request, request_to
+from patchwire.http.request_head import request_head
+from patchwire.http.states import TRANSITIONS, State, Step
 from tests.support.responses import Ending, read_case, response_cases
 from tests.support.vectors import needs_vectors
 

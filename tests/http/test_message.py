@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patchwire.errors import LocalProtocolError
-from patchwire.http.exchange import request_head
 from patchwire.http.message import Origin, Request, Response, request_to, split_url, target_fault
+from patchwire.http.request_head import request_head
 
 H = Origin("http", "h", 80)
 OCTETS = st.binary(max_size=12) | st.sampled_from(

@@ -9,7 +9,6 @@ came before it is lost.
 from __future__ import annotations
 
 import re
-from enum import Enum, auto
 from functools import lru_cache
 from typing import Final
 
@@ -18,8 +17,9 @@ from msgspec import Struct
 
 from patchwire.errors import IncompleteResponseError, LocalProtocolError, RemoteProtocolError
 from patchwire.http.chunks import ChunkLines
-from patchwire.http.fields import FieldSyntaxError, comma_list
 from patchwire.http.message import Headers, Request
+from patchwire.http.request_head import request_head
+from patchwire.http.states import TRANSITIONS, State, Step
 
 MAX_INTERIM_RESPONSES = 64
 
@@ -75,96 +75,7 @@ class Failed(Struct, frozen=True):
 Event = InterimResponse | ResponseHead | BodyData | Complete | Failed
 
 
-class State(Enum):
-    """Where an exchange stands."""
-
-    READY = auto()  # nothing handed out yet
-    HOLDING = auto()  # head handed out; the body waits for 100 (Continue)
-    SENDING = auto()  # everything handed out, but the caller has not sent all of it
-    WAITING = auto()  # everything sent; no final head yet
-    REFUSED = auto()  # the final head came in place of 100 (Continue); the body stays here
-    EARLY = auto()  # the final head came before everything was sent
-    READING = auto()  # everything sent, final head came, its body is coming
-    COMPLETE = auto()
-    FAILED = auto()
-
-
-class Step(Enum):
-    """What can happen to an exchange."""
-
-    START = auto()
-    START_HOLDING = auto()
-    RELEASE = auto()  # 100 (Continue) came, or its deadline passed
-    ALL_SENT = auto()
-    INTERIM = auto()
-    HEAD = auto()
-    END = auto()
-    FAIL = auto()
-
-
-TRANSITIONS: Final[dict[tuple[State, Step], State]] = {
-    (State.READY, Step.START): State.SENDING,
-    (State.READY, Step.START_HOLDING): State.HOLDING,
-    (State.HOLDING, Step.ALL_SENT): State.HOLDING,
-    (State.HOLDING, Step.INTERIM): State.HOLDING,
-    (State.HOLDING, Step.RELEASE): State.SENDING,
-    (State.HOLDING, Step.HEAD): State.REFUSED,
-    (State.HOLDING, Step.FAIL): State.FAILED,
-    (State.SENDING, Step.ALL_SENT): State.WAITING,
-    (State.SENDING, Step.INTERIM): State.SENDING,
-    (State.SENDING, Step.HEAD): State.EARLY,
-    (State.SENDING, Step.FAIL): State.FAILED,
-    (State.WAITING, Step.INTERIM): State.WAITING,
-    (State.WAITING, Step.HEAD): State.READING,
-    (State.WAITING, Step.FAIL): State.FAILED,
-    (State.REFUSED, Step.ALL_SENT): State.REFUSED,
-    (State.REFUSED, Step.END): State.COMPLETE,
-    (State.REFUSED, Step.FAIL): State.FAILED,
-    (State.EARLY, Step.ALL_SENT): State.READING,
-    (State.EARLY, Step.END): State.COMPLETE,
-    (State.EARLY, Step.FAIL): State.FAILED,
-    (State.READING, Step.END): State.COMPLETE,
-    (State.READING, Step.FAIL): State.FAILED,
-}
-
-_BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _END = h11.EndOfMessage()
-
-
-def request_head(request: Request) -> tuple[bytes, bool, bool]:
-    """The head as it goes on the wire, whether it expects 100 (Continue), and whether it closes the connection.
-
-    Message types have validated every octet of it. LocalProtocolError where two fields contradict each other.
-    """
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.target)]
-    hosts = 0
-    expects = closes = False
-    for name, value in request.headers:
-        lower = name.lower()
-        if lower == b"host":
-            hosts += 1
-        elif lower == b"expect":
-            expects = value.lower() == b"100-continue"
-        elif lower == b"connection":
-            closes = closes or "close" in map(str.lower, _options(value))
-        elif lower == b"upgrade":
-            raise LocalProtocolError("field 'Upgrade': an exchange does not switch protocols")
-        lines.append(b"%b: %b" % (name, value))
-    if hosts > 1:
-        raise LocalProtocolError("field 'Host': a request has one (RFC 9112 section 3.2)")
-    if not hosts:
-        lines.insert(1, b"Host: " + request.origin.authority.encode("ascii"))
-    if request.body or request.method not in _BODILESS_METHODS:
-        lines.append(b"Content-Length: %d" % len(request.body))
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines), expects, closes
-
-
-def _options(value: bytes) -> list[str]:
-    try:
-        return comma_list([value])
-    except FieldSyntaxError as error:
-        raise LocalProtocolError(f"field 'Connection': {error}") from None
 
 
 @lru_cache(maxsize=64)

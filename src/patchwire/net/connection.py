@@ -22,10 +22,10 @@ from patchwire.http.exchange import (
     Failed,
     InterimResponse,
     ResponseHead,
-    State,
 )
 from patchwire.http.exchange import Limits as ExchangeLimits
 from patchwire.http.message import Origin, Request, Response
+from patchwire.http.states import State
 from patchwire.net.wire_log import WireLog, field_lines, printable, sent_head
 
 RECEIVE_SIZE: Final = 65_536

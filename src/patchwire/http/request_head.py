@@ -1,0 +1,45 @@
+"""A request's head, from the message that was validated to the octets on the wire (RFC 9112 section 3)."""
+
+from __future__ import annotations
+
+from patchwire.errors import LocalProtocolError
+from patchwire.http.fields import FieldSyntaxError, comma_list
+from patchwire.http.message import Request
+
+_BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+
+
+def request_head(request: Request) -> tuple[bytes, bool, bool]:
+    """The head as it goes on the wire, whether it expects 100 (Continue), and whether it closes the connection.
+
+    Message types have validated every octet of it. LocalProtocolError where two fields contradict each other.
+    """
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.target)]
+    hosts = 0
+    expects = closes = False
+    for name, value in request.headers:
+        lower = name.lower()
+        if lower == b"host":
+            hosts += 1
+        elif lower == b"expect":
+            expects = value.lower() == b"100-continue"
+        elif lower == b"connection":
+            closes = closes or "close" in map(str.lower, _options(value))
+        elif lower == b"upgrade":
+            raise LocalProtocolError("field 'Upgrade': an exchange does not switch protocols")
+        lines.append(b"%b: %b" % (name, value))
+    if hosts > 1:
+        raise LocalProtocolError("field 'Host': a request has one (RFC 9112 section 3.2)")
+    if not hosts:
+        lines.insert(1, b"Host: " + request.origin.authority.encode("ascii"))
+    if request.body or request.method not in _BODILESS_METHODS:
+        lines.append(b"Content-Length: %d" % len(request.body))
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines), expects, closes
+
+
+def _options(value: bytes) -> list[str]:
+    try:
+        return comma_list([value])
+    except FieldSyntaxError as error:
+        raise LocalProtocolError(f"field 'Connection': {error}") from None
