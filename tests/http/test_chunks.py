@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,15 @@ def test_extensions_go_bodies_stay_and_the_end_is_found(
         assert fault is None
         passed += piece
     assert (passed, lines.surplus) == (plain, surplus)
+
+
+@pytest.mark.parametrize(("size", "passes"), [(1, False), (4, False), (16, True)])
+@pytest.mark.parametrize("cut", [1, 10_000])
+def test_a_body_in_tiny_chunks_is_given_up_and_one_in_small_chunks_is_not(size: int, passes: bool, cut: int) -> None:
+    wire = (b"%x\r\n" % size + b"a" * size + b"\r\n") * 1000
+    lines = ChunkLines(1000)
+    faults = {lines.feed(wire[at : at + cut])[1] for at in range(0, len(wire), cut)} - {None}
+    assert ("more chunk framing than chunk data" in faults) is not passes
 
 
 def test_a_line_that_never_ends_is_given_up_at_the_limit() -> None:

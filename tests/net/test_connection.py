@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -111,11 +112,20 @@ def test_a_reset_before_an_answer_may_have_been_sent() -> None:
     assert reply.error.sent is Sent.MAYBE
 
 
+class BreaksOnSend(socket.socket):
+    """Its peer goes away after it was found quiet and before anything is sent."""
+
+    def send(self, data: object, flags: int = 0) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
 def test_a_send_of_which_no_byte_was_taken_was_not_sent() -> None:
     async def main() -> Reply:
         ours, theirs = socket_pair()
-        await theirs.aclose()
-        return await connection_on(ours).exchange(PATCH)
+        breaking = BreaksOnSend(fileno=ours.detach())
+        breaking.setblocking(False)
+        async with theirs:
+            return await connection_on(breaking).exchange(PATCH)
 
     reply = trio.run(main)
     assert (reply.sent, reply.bytes_sent, reply.response) == (Sent.NO, 0, None)
@@ -266,6 +276,22 @@ def test_an_idle_connection_with_bytes_or_a_fin_is_unfit(sent: bytes | None) -> 
         assert not connection.usable
         assert not connection.is_quiet()
         await theirs.aclose()
+
+    trio.run(main)
+
+
+def test_what_arrives_before_the_request_is_no_answer_and_nothing_is_sent() -> None:
+    async def main() -> None:
+        ours, theirs = socket_pair()
+        connection = connection_on(ours)
+        await theirs.send_all(OK)
+        reply = await connection.exchange(PATCH)
+        assert (reply.response, reply.sent, reply.bytes_sent) == (None, Sent.NO, 0)
+        assert "spoke before it was asked" in str(reply.error)
+        assert not connection.usable
+        async with theirs:
+            with suppress(trio.BrokenResourceError):  # closed with unread bytes, it says so with a reset
+                assert await theirs.receive_some() == b""
 
     trio.run(main)
 

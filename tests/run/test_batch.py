@@ -4,6 +4,7 @@ import json
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,20 @@ def test_an_idle_connection_that_was_closed_costs_nothing(tmp_path: Path) -> Non
     # A FIN that arrives while the next request is on its way is the one case that cannot be told.
     assert summary.counts["applied"] + summary.counts["unknown"] == 20
     assert set(origin.times().values()) == {1}
+
+
+def test_an_answer_that_comes_before_the_request_answers_nothing(tmp_path: Path) -> None:
+    async def hasty(stream: trio.SocketStream) -> None:
+        await stream.send_all(OK)
+        with suppress(trio.BrokenResourceError):
+            asked.append(bytes(await stream.receive_some()))
+
+    asked: list[bytes] = []
+    files, _ = batch(tmp_path, hasty, people(1))
+    (line,) = files.outcomes()
+    # The two may cross on their way. Where the answer was there first, nothing is sent.
+    assert any(asked) is (line["outcome"] != "not_sent")
+    assert line["outcome"] != "not_sent" or "spoke before it was asked" in line["error"]
 
 
 def test_records_of_one_lane_go_one_after_the_other_in_order(tmp_path: Path) -> None:

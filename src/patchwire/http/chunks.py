@@ -27,6 +27,8 @@ class ChunkLines:
         self._in_chunk = 0  # octets still to come of this chunk's data
         self._footer = b""  # what is still to come of the CRLF behind it
         self._in_trailer = False
+        self._framing = 0  # octets of size lines and of CRLF behind data
+        self._data = 0
         self._ended = False
 
     def feed(self, data: bytes) -> tuple[bytes, str | None]:
@@ -66,6 +68,8 @@ class ChunkLines:
                 passed += line
                 self._ended = True
             return None
+        if whole:
+            self._framing += len(line) + 2
         if len(line) > MAX_CHUNK_LINE:
             return f"chunk-size line over {MAX_CHUNK_LINE} bytes"
         if not whole:
@@ -74,8 +78,12 @@ class ChunkLines:
         if match is None:
             return f"malformed chunk-size line {bytes(line[:40])!r}"
         size = match[1]
+        # A body in chunks of an octet or two is work without end for whoever must read it.
+        if self._framing > self._data + self.max_trailer:
+            return "more chunk framing than chunk data"
         passed += size + b"\r\n"
         length = int(size, 16)
+        self._data += length
         line.clear()
         if length:
             self._in_chunk, self._footer = length, b"\r\n"

@@ -98,9 +98,9 @@ class Connection:
         return self._open
 
     def is_quiet(self) -> bool:
-        """Whether an idle connection is fit for use: a FIN, a 408 or stray bytes make it unfit, and it is closed.
+        """Whether a connection, idle or new, is fit for use: a FIN, a 408 or stray bytes make it unfit, and close it.
 
-        What arrives on an idle connection answers nothing (RFC 9112 section 9.2).
+        What arrives before a request answers nothing (RFC 9112 section 9.2).
         """
         if not self._open:
             return False
@@ -127,7 +127,7 @@ class Connection:
         self.close()
 
     async def exchange(self, request: Request) -> Reply:
-        """Send the request and read its final response.
+        """Send the request and read its final response. A connection that is not quiet sends nothing.
 
         Raises LocalProtocolError, with nothing sent, when the request cannot be put on the wire.
         """
@@ -136,6 +136,10 @@ class Connection:
         self._sent = Sent.NO
         self._bytes_sent = self._bytes_received = 0
         inbox = _Inbox()
+        if not self.is_quiet():
+            problem = f"{self.origin} closed the connection, or spoke before it was asked"
+            inbox.error = ConnectionLostError(problem, origin=str(self.origin), sent=Sent.NO)
+            return self._reply(inbox)
         if self._wire_log is not None:
             self._log(">", sent_head(outgoing, self._secret_fields))
         try:

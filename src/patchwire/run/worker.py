@@ -126,10 +126,13 @@ class Worker:
         )
 
     async def _send(self, request: Request) -> Reply:
-        connection = self._connection
-        if connection is None or not connection.is_quiet():
-            connection = self._connection = await self._connect()
-        return await connection.exchange(request)
+        if self._connection is not None and self._connection.usable:
+            reply = await self._connection.exchange(request)
+            if reply.sent is not Sent.NO or not reply.reused:
+                return reply
+        # An idle connection that the server has closed meanwhile is the ordinary end of it, and no attempt.
+        self._connection = await self._connect()
+        return await self._connection.exchange(request)
 
     async def _stopped_before(self, at: float) -> bool:
         """Wait until `at`; whether the run was stopped meanwhile."""
