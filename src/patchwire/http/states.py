@@ -6,7 +6,13 @@ from enum import Enum, auto
 from typing import Final
 
 
-class State(Enum):
+class _FastEnum(Enum):
+    """Members are singletons: hashing them by identity saves a call in Python for each look into the table."""
+
+    __hash__ = object.__hash__
+
+
+class State(_FastEnum):
     """Where an exchange stands."""
 
     READY = auto()  # nothing handed out yet
@@ -20,7 +26,7 @@ class State(Enum):
     FAILED = auto()
 
 
-class Step(Enum):
+class Step(_FastEnum):
     """What can happen to an exchange."""
 
     START = auto()
