@@ -79,4 +79,5 @@ def test_a_server_that_asks_for_too_long_a_pause_is_not_waited_for() -> None:
 
 def test_a_refused_expectation_is_dropped_once() -> None:
     assert after(rejected(417), expects=True) == Again(100.0, without_expect=True)
+    assert after(rejected(417, 3.0), expects=True) == Again(103.0, without_expect=True)
     assert after(rejected(417), expects=False) is None

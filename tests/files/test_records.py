@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,19 +13,29 @@ from patchwire.files import records
 from patchwire.files.records import LineReader, read_body
 
 
-class Pieces(io.BytesIO):
+class Pieces(io.RawIOBase):
     """A file whose reads are short."""
 
     def __init__(self, content: bytes, size: int) -> None:
-        super().__init__(content)
+        super().__init__()
+        self._content = content
         self._size = size
 
-    def read(self, size: int | None = -1) -> bytes:
-        return super().read(self._size)
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece, self._content = self._content[: self._size], self._content[self._size :]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def reader_of(file: io.RawIOBase) -> LineReader:
+    return LineReader(io.BufferedReader(file), "r")
 
 
 def all_lines(content: bytes, size: int) -> list[tuple[int, bytes]]:
-    reader = LineReader(Pieces(content, size), "r")
+    reader = reader_of(Pieces(content, size))
     found = []
     while block := reader.read_block():
         found += block
@@ -52,12 +63,12 @@ def test_an_over_long_line_is_refused_with_its_number(monkeypatch: pytest.Monkey
 
 
 def test_a_file_that_cannot_be_read_says_where(tmp_path: Path) -> None:
-    class Broken(io.BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
+    class Broken(Pieces):
+        def readinto(self, buffer: Any) -> int:
             raise OSError(5, "Input/output error")
 
     with pytest.raises(RecordError, match="^r:1: input/output error"):
-        LineReader(Broken(), "r").read_block()
+        reader_of(Broken(b"", 1)).read_block()
 
 
 def test_a_body_file_is_relative_to_the_records(tmp_path: Path) -> None:

@@ -118,6 +118,35 @@ def test_a_faulty_operation_anywhere_leaves_the_document_as_it_was(operations: A
     assert document == untouched
 
 
+@pytest.mark.parametrize(
+    ("document", "source", "path"),
+    [([1, 2], "/0", "/2"), ([[1], [2]], "/0", "/1/-"), ({"a": {"b": 1}}, "/a", "/a/c"), ({"a": 1}, "", "/b")],
+)
+def test_a_move_to_where_nothing_is_once_its_value_is_taken_out_is_not_applicable(
+    document: Any, source: str, path: str
+) -> None:
+    before = deepcopy(document)
+    with pytest.raises(ContentRefusedError) as caught:
+        json_patch(document, [{"op": "move", "from": source, "path": path}])
+    assert caught.value.fault is Fault.NOT_APPLICABLE
+    assert document == before
+
+
+@pytest.mark.parametrize(
+    ("document", "source", "path", "expected"),
+    [
+        (["s", 5, {}], "/0", "/1/y", [5, {"y": "s"}]),
+        ([1, 2, 3], "/0", "/2", [2, 3, 1]),
+        ({"a": [1]}, "/a", "", [1]),
+        ({"a": {"b": 1}}, "/a/b", "/a", {"a": 1}),
+        ({"a": [1]}, "/a", "/a", {"a": [1]}),
+        ({"a": [1]}, "", "", {"a": [1]}),
+    ],
+)
+def test_a_move_lands_in_what_the_removal_leaves(document: Any, source: str, path: str, expected: Any) -> None:
+    assert json_patch(document, [{"op": "move", "from": source, "path": path}]) == expected
+
+
 def test_1_equals_1_0_and_neither_equals_true() -> None:
     assert equal({"a": [1, {"b": 0}]}, {"a": [1.0, {"b": 0.0}]})
     pairs: Any = ((1, True), (0, False), ([1], [True]), ({"a": 0}, {"a": False}), ([1], [1, 2]), (None, False))

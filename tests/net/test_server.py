@@ -122,6 +122,9 @@ def test_pipelined_requests_are_answered_in_order() -> None:
         (head(method="patch"), 501),
         (head("Expect: something"), 417),
         (head("Content-Length: 2000") + "x" * 2000, 413),
+        (head("Content-Length: 1001"), 413),
+        (head("Content-Length: 1001", "Expect: 100-continue", MERGE.strip()), 413),
+        (f"PATCH /a HTTP/1.0\r\n{MERGE}Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n", 400),
         (head("Transfer-Encoding: chunked") + "7d0\r\n" + "x" * 2000 + "\r\n0\r\n\r\n", 413),
     ],
 )  # fmt: skip
@@ -165,6 +168,8 @@ def test_a_client_that_goes_away_is_no_error(request_: str) -> None:
 def test_a_slow_request_gets_408_and_an_idle_connection_is_closed_without_a_word() -> None:
     async def job(served: Served) -> None:
         assert answers(await served.raw("PATCH /a HT")) == [408]
+        assert answers(await served.raw(head("Content-Length: 5"))) == [408]
+        assert answers(await served.raw(head("Content-Length: 5") + "{")) == [408]
         assert await served.raw() == b""
 
     serving(job, limits=ServerLimits(request_timeout=0.05, linger_timeout=0.05))

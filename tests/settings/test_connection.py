@@ -67,6 +67,9 @@ def test_limits_and_outcomes_are_read() -> None:
         ({"authentication": "basic", "password": "env:X"}, "user: missing"),
         ({"authentication": "basic", "user": "a:b", "password": "env:X"}, "user: a user name for Basic"),
         ({"user": "x"}, 'user: has no use with authentication = "none"'),
+        ({"headers": {"Content-Type": "a/b"}}, "headers.Content-Type: belongs to each record, as its member"),
+        ({"headers": {"if-match": "*"}}, "headers.if-match: belongs to each record, as its member if_match"),
+        ({"headers": {"X-A": "1", "x-a": "2"}}, "headers.X-A: stands twice"),
         ({"headers": {"X": 1}}, "headers[...]: expected `str`, got `int`"),
         ({"headers": {"Authorization": "Bearer canary"}}, "headers.Authorization: a secret must not stand here"),
         ({**BASIC, "headers": {"authorization": "env:X"}}, "headers.authorization: refused beside authentication"),
@@ -115,6 +118,8 @@ def test_resolved_fields_carry_their_secrets_and_say_which_they_are() -> None:
     [
         ("X-Key", "a\r\nX: canary", "headers.X-Key: field 'X-Key': character 2"),
         ("X-Key", "\u20accanary", "headers.X-Key: not Latin-1"),
+        ("Upgrade", "canary", "headers: field 'Upgrade'"),
+        ("Connection", "@", "headers: field 'Connection'"),
         ("X Key", "canary", "headers.X Key: 'X Key' is no field name"),
         ("Content-Length", "1", "headers.Content-Length: field 'Content-Length' is not yours"),
     ],

@@ -30,6 +30,15 @@ class FlowResult(Struct, frozen=True):
     refusal: str | None = None
 
 
+_PUT_OFF = frozenset({407, 408, 421, 425, 429})
+
+
+def accepts(response: Response) -> bool:
+    """Whether an answer to a request with credentials says that they were good: a 2xx, or a 4xx about the rest."""
+    status = response.status
+    return 200 <= status <= 299 or (400 <= status <= 499 and status != 401 and status not in _PUT_OFF)
+
+
 Flow = Generator[Send, Response, FlowResult]
 
 
@@ -46,6 +55,8 @@ class NoAuthentication:
     def flow(self, request: Request) -> Flow:
         """The conversation for one request: one request, one response."""
         response = yield Send(request)
-        if response.status == 401 and request.header(b"authorization") is not None:
+        if request.header(b"authorization") is None:
+            return FlowResult(response)
+        if response.status == 401:
             return FlowResult(response, "the Authorization field of this connection was rejected")
         return FlowResult(response)

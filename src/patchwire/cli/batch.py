@@ -63,7 +63,9 @@ def batch(
         if records == STANDARD_INPUT:
             raise click.UsageError("records from standard input need --journal FILE, so that the run can be resumed")
         journal = f"{records}.journal"
-    _refuse_shared_files(records=records, journal=journal, output=output, failed=failed, unknown=unknown)
+    _refuse_shared_files(
+        connection=connection, records=records, journal=journal, output=output, failed=failed, unknown=unknown
+    )
     options = BatchOptions(
         records=records,
         journal=journal,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -97,7 +99,8 @@ def _open(name: str) -> BinaryIO:
 def _record_to(file: BinaryIO) -> Callable[[bytes], None]:
     def keep(line: bytes) -> None:
         # Unbuffered: what the record says must not hang on how this process ends.
-        file.write(line)
+        if file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     return keep
 

@@ -12,13 +12,12 @@ from msgspec import Struct
 from patchwire.delivery.target import join_target
 from patchwire.errors import LocalProtocolError, RecordError
 from patchwire.http.message import Headers, Request
-from patchwire.settings.connection import ConnectionSettings
+from patchwire.settings.connection import OF_A_RECORD, ConnectionSettings
 from patchwire.settings.faults import fault_of
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
-OF_THE_CONNECTION = frozenset({"host", "authorization", "proxy-authorization", "connection"})
-OF_A_MEMBER = {"content-type": "media_type", "if-match": "if_match"}
+OF_THE_CONNECTION = frozenset({"host", "authorization", "proxy-authorization", "connection", "upgrade"})
 
 
 class Line(Struct, forbid_unknown_fields=True):
@@ -121,8 +120,8 @@ class RecordParser:
         for name, value in fields.items():
             if name.lower() in OF_THE_CONNECTION:
                 raise RecordError("", f"headers.{name}: belongs to the connection file, not to a record")
-            if name.lower() in OF_A_MEMBER:
-                raise RecordError("", f"headers.{name}: write it as the member {OF_A_MEMBER[name.lower()]}")
+            if name.lower() in OF_A_RECORD:
+                raise RecordError("", f"headers.{name}: write it as the member {OF_A_RECORD[name.lower()]}")
             request = request.with_header(_octets("headers", name), _octets(f"headers.{name}", value))
         return request
 

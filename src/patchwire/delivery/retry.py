@@ -47,10 +47,12 @@ def next_attempt(
     last = attempts[-1]
     if len(attempts) >= policy.max_attempts or not _may_repeat(last, idempotent, expects):
         return None
+    without_expect = last.status == 417
     if last.retry_after is not None:
-        return Again(now + last.retry_after) if last.retry_after <= policy.max_retry_after else None
-    if last.status == 417 or (last.outcome is Outcome.NOT_SENT and len(attempts) == 1):
-        return Again(now, without_expect=last.status == 417)
+        at = now + last.retry_after
+        return Again(at, without_expect) if last.retry_after <= policy.max_retry_after else None
+    if without_expect or (last.outcome is Outcome.NOT_SENT and len(attempts) == 1):
+        return Again(now, without_expect)
     ceiling = min(policy.max_delay, policy.base_delay * 2.0 ** len(attempts))
     return Again(now + jitter * ceiling)
 

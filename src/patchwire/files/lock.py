@@ -24,9 +24,12 @@ class FileLock:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 _lock(self._descriptor)
-            except OSError:
+            except (BlockingIOError, PermissionError):
                 os.close(self._descriptor)
                 raise LockedError from None
+            except OSError:
+                os.close(self._descriptor)
+                raise
             if self._is_current():
                 return
             # The former owner removed the file between our open and our lock: the lock is on nothing.

@@ -26,18 +26,24 @@ class _Seq(Struct):
 
 
 class LineFile:
-    """A file that lines are written to; "-" is standard output. StorageError names it when a write fails."""
+    """A file that lines are written to; "-" is standard output. StorageError names it when a write fails.
 
-    def __init__(self, name: str, *, append: bool = False) -> None:
+    One that is `replacing` another takes its place only when it is closed: until then the other stands as it was.
+    """
+
+    def __init__(self, name: str, *, append: bool = False, replacing: bool = False) -> None:
         self.name = name
         self._is_ours = name != STANDARD_OUTPUT
         if name == STANDARD_OUTPUT and sys.stdout is None:
             raise StorageError("-: standard output is closed")
+        target = Path(name)
+        # A device or a pipe is written to, never replaced.
+        self._aside = Path(f"{name}.new") if replacing and (target.is_file() or not target.exists()) else None
         try:
             if name == STANDARD_OUTPUT:
                 self._file: BinaryIO = sys.stdout.buffer
             else:
-                self._file = Path(name).open(  # noqa: SIM115 - open as long as the run
+                self._file = (self._aside or target).open(
                     "ab" if append else "wb", buffering=BUFFER
                 )
         except OSError as error:
@@ -48,13 +54,20 @@ class LineFile:
         with self._named():
             self._file.write(b"".join(line + b"\n" for line in lines))
 
-    def close(self) -> None:
-        """Hand everything to the system and close; standard output stays open."""
+    def close(self, *, keep: bool = True) -> None:
+        """Hand everything to the system and close; standard output stays open.
+
+        Without `keep`, what was to replace another file is dropped.
+        """
         with self._named():
-            if self._is_ours:
-                self._file.close()
-            else:
+            if not self._is_ours:
                 self._file.flush()
+                return
+            self._file.close()
+            if self._aside is not None and keep:
+                self._aside.replace(self.name)
+            elif self._aside is not None:
+                self._aside.unlink()
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -65,6 +78,8 @@ class LineFile:
             if self._is_ours:
                 with suppress(OSError):
                     self._file.close()
+            if self._aside is not None:
+                self._aside.unlink(missing_ok=True)
             raise StorageError(f"{self.name}: {describe(error)}") from None
 
 

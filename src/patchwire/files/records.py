@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from patchwire.errors import RecordError
 from patchwire.files.read import describe
@@ -17,7 +17,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 class LineReader:
     """The lines of a file that are not blank, each with its number from 1. `place` names the file in errors."""
 
-    def __init__(self, file: BinaryIO, place: str) -> None:
+    def __init__(self, file: BufferedReader, place: str) -> None:
         self.place = place
         self._file = file
         self._rest: list[bytes] = []
@@ -30,7 +30,7 @@ class LineReader:
         lines: list[tuple[int, bytes]] = []
         while not lines and not self._ended:
             try:
-                data = self._file.read(BLOCK_SIZE)
+                data = self._file.read1(BLOCK_SIZE)  # what is there: a pipe need not fill a block
             except OSError as error:
                 raise RecordError(self._next_place(), describe(error)) from None
             whole = self._whole_lines(data)
@@ -74,8 +74,12 @@ def read_body(directory: Path, name: str, max_body: int = 1_073_741_824) -> byte
     """The octets of a record's `body_file`, relative to `directory`. RecordError says why there are none."""
     path = directory / name
     try:
+        if not path.is_file() and path.exists():
+            raise RecordError("", f"body_file: {path}: is no regular file")
         if path.stat().st_size > max_body:
             raise RecordError("", f"body_file: {path}: over {max_body} bytes")
         return path.read_bytes()
+    except ValueError as error:
+        raise RecordError("", f"body_file: {name!r}: {error}") from None
     except OSError as error:
         raise RecordError("", f"body_file: {path}: {describe(error)}") from None

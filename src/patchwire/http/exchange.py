@@ -177,7 +177,7 @@ class Exchange:
         request = self.request
         head, expects, closes = request_head(request)
         self._h11.send(_framing_request(request.method, closes))
-        if expects and request.body:
+        if expects:
             self.continue_deadline = now + self.limits.continue_timeout
             self._step(Step.START_HOLDING)
             return head

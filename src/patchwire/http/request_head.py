@@ -21,8 +21,10 @@ def request_head(request: Request) -> tuple[bytes, bool, bool]:
         lower = name.lower()
         if lower == b"host":
             hosts += 1
-        elif lower == b"expect":
-            expects = value.lower() == b"100-continue"
+        elif lower == b"expect" and value.lower() == b"100-continue":
+            if not request.body:
+                continue  # there is nothing to wait with (RFC 9110 section 10.1.1)
+            expects = True
         elif lower == b"connection":
             closes = closes or "close" in map(str.lower, _options(value))
         elif lower == b"upgrade":

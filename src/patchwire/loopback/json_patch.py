@@ -26,7 +26,6 @@ _CHANGES: Final[Mapping[str, type[jsonpatch.PatchOperation]]] = {
     "add": jsonpatch.AddOperation,
     "remove": jsonpatch.RemoveOperation,
     "replace": jsonpatch.ReplaceOperation,
-    "move": jsonpatch.MoveOperation,
     "copy": jsonpatch.CopyOperation,
 }
 
@@ -56,7 +55,9 @@ def json_patch(document: Json, operations: Json) -> Json:
             copied += _check_place(result, operation)
             if copied > MAX_COPIED:
                 _refuse(Fault.NOT_APPLICABLE, f"this patch copies more than {MAX_COPIED} bytes")
-            if operation.name != "test":
+            if operation.name == "move":
+                result = _moved(result, operation)
+            elif operation.name != "test":
                 result = _CHANGES[operation.name](operation.members).apply(result)
         except _OperationError as error:
             raise ContentRefusedError(error.fault, error.detail, index) from None
@@ -82,8 +83,8 @@ def _operation(index: int, members: Json) -> _Operation:
         if not isinstance(members, dict):
             _refuse(Fault.MALFORMED, "an operation is an object")
         name = members.get("op")
-        if not isinstance(name, str) or name not in (*_CHANGES, "test"):
-            _refuse(Fault.MALFORMED, f"'op' must be one of {', '.join(_CHANGES)}, test")
+        if not isinstance(name, str) or name not in (*_CHANGES, "move", "test"):
+            _refuse(Fault.MALFORMED, f"'op' must be one of {', '.join(_CHANGES)}, move, test")
         needed: dict[str, Json] = {"op": name, "path": members.get("path")}
         path = _tokens(members, "path")
         source: tuple[str, ...] = ()
@@ -116,20 +117,32 @@ def _check_place(document: Json, operation: _Operation) -> int:
     if name == "test":
         _check_test(document, operation)
         return 0
-    if name in ("move", "copy"):
-        moved = _value_at(document, operation.source)
+    if name == "copy":
+        copied = _value_at(document, operation.source)
         _check_target(document, path)
-        if name == "copy":
-            return len(msgspec.json.encode(moved))
-        if len(path) > len(operation.source) and path[: len(operation.source)] == operation.source:
-            _refuse(Fault.NOT_APPLICABLE, "a value cannot move into one of its children (RFC 6902 section 4.4)")
-    elif name == "add":
+        return len(msgspec.json.encode(copied))
+    if name == "add":
         _check_target(document, path)
-    else:
+    elif name in ("remove", "replace"):
         if name == "remove" and not path:
             _refuse(Fault.NOT_APPLICABLE, "the whole document cannot be removed")
         _value_at(document, path)
     return 0
+
+
+def _moved(document: Json, operation: _Operation) -> Json:
+    """The document after a move: a removal, then an addition to what that leaves (RFC 6902 section 4.4)."""
+    source, path = operation.source, operation.path
+    value = _value_at(document, source)
+    if path == source:
+        return document
+    if path[: len(source)] == source:
+        _refuse(Fault.NOT_APPLICABLE, "a value cannot move into one of its children (RFC 6902 section 4.4)")
+    members = operation.members
+    left: Json = jsonpatch.RemoveOperation({"op": "remove", "path": members["from"]}).apply(document)
+    _check_target(left, path)
+    result: Json = jsonpatch.AddOperation({"op": "add", "path": members["path"], "value": value}).apply(left)
+    return result
 
 
 def _check_test(document: Json, operation: _Operation) -> None:

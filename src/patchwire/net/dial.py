@@ -19,6 +19,9 @@ async def dial(origin: Origin, connect_timeout: float) -> socket.socket:
     except trio.TooSlowError:
         reason = f"no answer within {connect_timeout:g} seconds (limits.connect_timeout)"
         raise ConnectError(f"cannot connect to {origin}: {reason}", origin=str(origin)) from None
+    except UnicodeError as error:  # a name that is none: an empty label, or one of over 63 characters
+        problem = f"cannot connect to {origin}: {origin.host!r} is no host name ({error})"
+        raise ConnectError(problem, origin=str(origin)) from None
     except OSError as error:
         raise ConnectError(f"cannot connect to {origin}: {_reason(error)}", origin=str(origin)) from None
     # The connection waits on the raw socket itself: trio's wrapper would cost a checkpoint for every call.

@@ -212,13 +212,15 @@ class _Connection:
     def _request(self, head: h11.Request) -> Request:
         """The request without its body and the fields that frame it."""
         headers = tuple(head.headers.raw_items())
+        fields = {name.lower(): value for name, value in headers}
         # h11 bounds a head only while it is incomplete: the limit must not hang on how the bytes were cut.
         if len(head.target) + sum(len(name) + len(value) + 4 for name, value in headers) > self._limits.max_head:
             raise _RefusedError(self._problem(431, f"A head must not be over {self._limits.max_head} bytes."))
-        framing = {name.lower() for name, _ in headers} & _FRAMING
-        if len(framing) > 1:
+        if b"transfer-encoding" in fields and (b"content-length" in fields or head.http_version < b"1.1"):
             # Who reads the one length and who the other see different requests (RFC 9112 section 6.1).
-            raise _RefusedError(self._problem(400, "Content-Length and Transfer-Encoding exclude each other."))
+            raise _RefusedError(self._problem(400, "Transfer-Encoding fits neither Content-Length nor HTTP/1.0."))
+        if int(fields.get(b"content-length", b"0")) > self._limits.max_body:
+            raise _RefusedError(self._problem(413, f"Content must not be over {self._limits.max_body} bytes."))
         kept = tuple((name, value) for name, value in headers if name.lower() not in _FRAMING)
         try:
             if head.target == b"*" and head.method != b"OPTIONS":
@@ -256,7 +258,7 @@ class _Connection:
 
     async def _time_out(self) -> None:
         """Say 408 to a client that has begun a request; an idle connection is closed without a word."""
-        if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE) and self._h11.trailing_data[0]:
+        if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE) and (self._method or self._h11.trailing_data[0]):
             with trio.move_on_after(self._limits.linger_timeout), suppress(h11.LocalProtocolError):
                 await self._send(self._problem(408, "The request took too long."), closing=True)
 

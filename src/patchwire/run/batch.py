@@ -8,8 +8,8 @@ import stat
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import trio
 from msgspec import Struct
@@ -26,6 +26,7 @@ from patchwire.net.connection import Connection
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.dial import dial
 from patchwire.net.wire_log import WireLog
+from patchwire.run.credentials import CredentialsGate
 from patchwire.run.dispatcher import Dispatcher
 from patchwire.run.intake import Intake
 from patchwire.run.journal import Journal
@@ -93,7 +94,8 @@ async def run_batch(
     """
     with ExitStack() as stack:
         file, size = _open_records(options.records)
-        stack.callback(file.close)
+        if options.records != STANDARD_INPUT:
+            stack.callback(file.close)  # a thread may still wait for standard input, and hold it
         journal = Journal(Path(options.journal), settings.identity, fresh=options.fresh)
         stack.callback(journal.close)
         reports = _open_reports(options, journal)
@@ -106,7 +108,7 @@ async def run_batch(
         finally:
             failures = run.dispatcher.failures
             try:
-                reports.close()
+                reports.close(complete=run.intake.passed_known)
             except StorageError as error:
                 failures.append(error)
         return Summary(
@@ -137,10 +139,11 @@ class _Run:
         self._wire_log = wire_log
         self._authentication = authentication_for(settings)
         lanes = Lanes()
-        self.dispatcher = Dispatcher(journal, lanes, reports, probe_credentials=settings.carries_credentials)
+        self.dispatcher = Dispatcher(journal, lanes, reports)
+        self._credentials = CredentialsGate(needed=settings.carries_credentials)
         directory = Path.cwd() if options.records == STANDARD_INPUT else Path(options.records).parent
         window = max(256, 4 * options.concurrency)
-        self._intake = Intake(reader, RecordParser(settings), directory, journal, lanes, window)
+        self.intake = Intake(reader, RecordParser(settings), directory, journal, lanes, window)
         self._gate = OriginGate(self._dial, options.patience, self.dispatcher.stop)
         self._deadlines = Deadlines(settings.limits.read_timeout)
         self._reading = trio.CancelScope()
@@ -154,20 +157,25 @@ class _Run:
                 work.start_soon(self._read)
                 for _ in range(self._options.concurrency):
                     work.start_soon(self._work)
-                await self.dispatcher.run(self._intake)
+                await self.dispatcher.run(self.intake)
                 # The intake may still wait for room, or for a person to type: what it adds would not be sent.
                 self._reading.cancel()
             nursery.cancel_scope.cancel()
 
     async def _read(self) -> None:
         with self._reading:
-            await self._intake.run(self.dispatcher.wake, self._reports.pass_over, self.dispatcher.hold)
-            if self._intake.fault is not None:
-                self.dispatcher.failures.append(self._intake.fault)
+            await self.intake.run(self.dispatcher.wake, self._reports.pass_over, self.dispatcher.hold)
+            if self.intake.fault is not None:
+                self.dispatcher.failures.append(self.intake.fault)
 
     async def _work(self) -> None:
         worker = Worker(
-            self._settings, self._authentication, self._gate.connect, self._options.retry, self.dispatcher.stop
+            self._settings,
+            self._authentication,
+            self._gate.connect,
+            self._options.retry,
+            self._credentials,
+            self.dispatcher.stop,
         )
         try:
             record = await self.dispatcher.next_record(None)
@@ -207,10 +215,13 @@ class _Run:
                     on_signal()
 
 
-def _open_records(name: str) -> tuple[BinaryIO, int | None]:
+def _open_records(name: str) -> tuple[BufferedReader, int | None]:
     """The input, and its size in bytes where it is a regular file."""
     if name == STANDARD_INPUT:
-        return sys.stdin.buffer, None
+        if sys.stdin is None:
+            raise RecordError("-", "standard input is closed")
+        # Its own object on a descriptor of its own: a thread that waits in it when the run ends blocks nobody else.
+        return os.fdopen(os.dup(sys.stdin.fileno()), "rb"), None
     try:
         file = Path(name).open("rb")  # noqa: SIM115 - the caller closes it
     except OSError as error:
@@ -224,6 +235,6 @@ def _open_records(name: str) -> tuple[BinaryIO, int | None]:
 
 def _open_reports(options: BatchOptions, journal: Journal) -> Reports:
     output = open_output(options.output, journal.lines() if journal.resumed else None) if options.output else None
-    failed = LineFile(options.failed) if options.failed else None
-    unknown = LineFile(options.unknown) if options.unknown else None
+    failed = LineFile(options.failed, replacing=True) if options.failed else None
+    unknown = LineFile(options.unknown, replacing=True) if options.unknown else None
     return Reports(journal.counts(), output, failed, unknown)

@@ -49,7 +49,7 @@ class Dispatcher:
     A turn runs when every worker that was awake has come to rest, so that the journal takes them as one group.
     """
 
-    def __init__(self, journal: Journal, lanes: Lanes, reports: Reports, *, probe_credentials: bool) -> None:
+    def __init__(self, journal: Journal, lanes: Lanes, reports: Reports) -> None:
         self.stop = trio.Event()
         """Set when nothing more is to be sent."""
         self.failures: list[PatchwireError] = []
@@ -59,9 +59,6 @@ class Dispatcher:
         self._journal = journal
         self._lanes = lanes
         self._reports = reports
-        # Until the server has accepted the credentials once, one request is out at a time: many wrong tries at
-        # once lock accounts.
-        self._probing = probe_credentials
         self._in_flight = 0
         self._finished: list[Delivery] = []
         self._group = _Group()
@@ -156,7 +153,7 @@ class Dispatcher:
     def _assign(self) -> list[tuple[_Seat, Record]]:
         assigned: list[tuple[_Seat, Record]] = []
         idle, lanes = self._idle, self._lanes
-        while idle and not self.stop.is_set() and not (self._probing and self._in_flight):
+        while idle and not self.stop.is_set():
             record = lanes.take()
             if record is None:
                 break
@@ -178,10 +175,8 @@ class Dispatcher:
         last = delivery.attempts[-1]
         if delivery.refusal is not None:
             origin = str(record.request.origin)
-            problem = f"{origin}: {delivery.refusal}; correct the connection file and run the same command again"
+            problem = f"{origin}: {delivery.refusal}; nothing was changed, correct it and run the same command again"
             self.fail(CredentialsRejectedError(problem, origin=origin, status=last.status or 401))
-        elif last.status is not None:
-            self._probing = False
         if delivery.unreachable is not None:
             self.fail(delivery.unreachable)
         if delivery.to_be_sent_again:

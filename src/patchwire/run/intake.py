@@ -34,6 +34,8 @@ class Intake:
         window: int,
     ) -> None:
         self.ended = False
+        self.passed_known = False
+        """Whether every record that an earlier run has settled was met again."""
         self.fault: PatchwireError | None = None
         self._reader = reader
         self._parser = parser
@@ -71,11 +73,13 @@ class Intake:
         seq = 0
         known = self._journal.known()
         upcoming = next(known, None)
+        self.passed_known = upcoming is None
         while block := await trio.to_thread.run_sync(self._reader.read_block, abandon_on_cancel=True):
             for number, line in block:
                 if upcoming is not None and upcoming[0] == seq:
                     self._pass_over(seq, number, line, upcoming[1], settled)
                     upcoming = next(known, None)
+                    self.passed_known = upcoming is None
                 else:
                     record = await self._record(seq, number, line)
                     while self._full():

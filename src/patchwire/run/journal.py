@@ -27,16 +27,13 @@ _CODES: Final = {Outcome.APPLIED: 1, Outcome.REJECTED: 2, Outcome.NOT_SENT: 3, O
 _OUTCOMES: Final = {code: outcome for outcome, code in _CODES.items()}
 _OUTCOME_CODES: Final = {outcome.value: code for outcome, code in _CODES.items()}
 
-_SCHEMA = """
-CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE intent (
-    seq INTEGER PRIMARY KEY, digest BLOB NOT NULL, path TEXT NOT NULL, id TEXT, properties BLOB
-);
-CREATE TABLE outcome (
-    seq INTEGER PRIMARY KEY, outcome INTEGER NOT NULL, status INTEGER, attempts INTEGER NOT NULL,
-    etag TEXT, seconds REAL NOT NULL, error TEXT
-);
-"""
+_SCHEMA = (
+    "CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE intent (seq INTEGER PRIMARY KEY, digest BLOB NOT NULL, path TEXT NOT NULL, id TEXT,"
+    " properties BLOB)",
+    "CREATE TABLE outcome (seq INTEGER PRIMARY KEY, outcome INTEGER NOT NULL, status INTEGER,"
+    " attempts INTEGER NOT NULL, etag TEXT, seconds REAL NOT NULL, error TEXT)",
+)
 _INSERT_INTENT = "INSERT INTO intent VALUES (?, ?, ?, ?, ?)"
 _INSERT_OUTCOME = "INSERT INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?)"
 
@@ -63,10 +60,12 @@ class Journal:
 
     def __init__(self, path: Path, connection_identity: str, *, fresh: bool = False) -> None:
         """JournalError: it is in use, no journal, or another connection's. StorageError: it cannot be written."""
-        self.path = path
+        self.path = path = path.resolve()
         self.resumed = False
         """Whether an earlier run began this journal."""
         place = str(path)
+        if not path.name or path.is_dir():
+            raise JournalError(place, "is a directory; name a file")
         try:
             self._lock = FileLock(path.with_name(path.name + ".lock"))
         except LockedError:
@@ -162,11 +161,13 @@ class Journal:
             ):
                 execute("PRAGMA page_size = 4096")
                 execute("PRAGMA journal_mode = WAL")
-                self._database.executescript(
-                    f"BEGIN; PRAGMA application_id = {APPLICATION_ID};"
-                    f" PRAGMA user_version = {SCHEMA_VERSION}; {_SCHEMA} COMMIT"
-                )
+                execute("BEGIN IMMEDIATE")
+                execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                for statement in _SCHEMA:
+                    execute(statement)
                 execute("INSERT INTO run VALUES ('connection', ?)", (connection_identity,))
+                execute("COMMIT")
             else:
                 self.resumed = True
             self._check(connection_identity)

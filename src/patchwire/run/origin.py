@@ -53,10 +53,11 @@ class OriginGate:
             try:
                 return await self._dial()
             except ConnectError as error:
-                if self._stop.is_set() or trio.current_time() + delay > give_up:
+                left = give_up - trio.current_time()
+                if self._stop.is_set() or left <= 0:
                     self._failure = error
                     break
-            with trio.move_on_after(delay * (0.5 + jitter() / 2)):
+            with trio.move_on_after(min(left, delay * (0.5 + jitter() / 2))):
                 await self._stop.wait()
             delay = min(LONGEST_DELAY, delay * 2)
         raise self._failure

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 from patchwire.delivery.outcome import Outcome, OutcomeLine
 from patchwire.errors import StorageError
 from patchwire.files.outcomes import LineFile, encode
+
+RECORD_FILES: Final = {
+    "failed": frozenset({Outcome.REJECTED.value, Outcome.NOT_SENT.value}),
+    "unknown": frozenset({Outcome.UNKNOWN.value}),
+}
+"""Which outcomes send a record's line to which file."""
 
 
 class Reports:
@@ -21,46 +28,51 @@ class Reports:
         """Records that this run has settled."""
         self.bytes_passed = 0
         """Octets of the input's lines that have an outcome."""
-        self._output = output
-        self._by_outcome = {
-            Outcome.REJECTED.value: failed,
-            Outcome.NOT_SENT.value: failed,
-            Outcome.UNKNOWN.value: unknown,
-        }
+        self._files = {"output": output, "failed": failed, "unknown": unknown}
 
     def take(self, lines: list[OutcomeLine], sources: list[bytes]) -> None:
         """Count and write these outcomes; `sources` are their records' lines. StorageError names the file."""
         counts = self.counts
-        for line, source in zip(lines, sources, strict=True):
+        for line in lines:
             counts[line.outcome] += 1
             if line.pending is True:
                 counts["pending"] += 1
-            self._sort(line.outcome, source)
         self.settled_now += len(lines)
-        if self._output is not None:
-            output, self._output = self._output, None
-            output.write([encode(line) for line in lines])
-            self._output = output
+        self.bytes_passed += sum(map(len, sources)) + len(sources)
+        if self._files["output"] is not None:
+            self._write("output", [encode(line) for line in lines])
+        for role, outcomes in RECORD_FILES.items():
+            if self._files[role] is not None:
+                pairs = zip(lines, sources, strict=True)
+                self._write(role, [source for line, source in pairs if line.outcome in outcomes])
 
     def pass_over(self, source: bytes, outcome: Outcome) -> None:
         """A record that an earlier run has settled: it is in the counts and in the output already."""
-        self._sort(outcome.value, source)
+        self.bytes_passed += len(source) + 1
+        for role, outcomes in RECORD_FILES.items():
+            if outcome.value in outcomes:
+                self._write(role, [source])
 
-    def close(self) -> None:
-        """Write out and close every file. StorageError names the first that fails; all are closed."""
+    def close(self, *, complete: bool) -> None:
+        """Write out and close every file. StorageError names the first that fails; all are closed.
+
+        Unless this run has met again all that earlier runs have settled, what those wrote to `failed` and `unknown`
+        says more than what this one could write, and stays.
+        """
         failure: StorageError | None = None
-        for file in {id(file): file for file in (self._output, *self._by_outcome.values()) if file}.values():
-            try:
-                file.close()
-            except StorageError as error:
-                failure = failure or error
+        for role, file in self._files.items():
+            if file is not None:
+                try:
+                    file.close(keep=complete or role == "output")
+                except StorageError as error:
+                    failure = failure or error
         if failure is not None:
             raise failure
 
-    def _sort(self, outcome: str, source: bytes) -> None:
-        self.bytes_passed += len(source) + 1
-        file = self._by_outcome.get(outcome)
-        if file is not None:
-            self._by_outcome[outcome] = None
-            file.write([source])
-            self._by_outcome[outcome] = file
+    def _write(self, role: str, lines: list[bytes]) -> None:
+        file = self._files[role]
+        if file is None or not lines:
+            return
+        self._files[role] = None
+        file.write(lines)
+        self._files[role] = file

@@ -11,12 +11,13 @@ from patchwire.auth.flow import Authentication
 from patchwire.delivery.outcome import Attempt, Outcome, join, judge
 from patchwire.delivery.record import Record
 from patchwire.delivery.retry import RetryPolicy, next_attempt
-from patchwire.errors import ConnectError, LocalProtocolError, Sent
+from patchwire.errors import ConnectError, CredentialsRejectedError, LocalProtocolError, Sent
 from patchwire.http.fields import retry_after
 from patchwire.http.message import Request, Response
 from patchwire.net.connection import Connection, Reply
 from patchwire.net.perform import perform
 from patchwire.net.sources import jitter, now
+from patchwire.run.credentials import CredentialsGate
 from patchwire.settings.connection import ConnectionSettings
 
 
@@ -42,7 +43,7 @@ class Delivery(Struct):
     @property
     def to_be_sent_again(self) -> bool:
         """Whether a resume may send it as if it had never been sent."""
-        given_up = self.unfinished or self.unreachable is not None
+        given_up = self.unfinished or self.unreachable is not None or self.refusal is not None
         return given_up and join(self.attempts).outcome in (Outcome.NOT_SENT, Outcome.REJECTED)
 
 
@@ -55,12 +56,14 @@ class Worker:
         authentication: Authentication,
         connect: Callable[[], Awaitable[Connection]],
         policy: RetryPolicy,
+        credentials: CredentialsGate,
         stop: trio.Event,
     ) -> None:
         self._unknown_statuses = frozenset(settings.outcomes.unknown_statuses)
         self._authentication = authentication
         self._connect = connect
         self._policy = policy
+        self._credentials = credentials
         self._stop = stop
         self._connection: Connection | None = None
 
@@ -100,6 +103,9 @@ class Worker:
     async def _attempt(self, request: Request, delivery: Delivery) -> Attempt:
         try:
             reply, result = await perform(self._authentication.flow(request), self._send)
+        except CredentialsRejectedError as error:
+            delivery.refusal = str(error)
+            return Attempt(Outcome.NOT_SENT, Sent.NO, error=str(error))
         except ConnectError as error:
             delivery.unreachable = error
             return Attempt(Outcome.NOT_SENT, Sent.NO, error=str(error))
@@ -109,6 +115,8 @@ class Worker:
         if result is not None:
             delivery.refusal = result.refusal
         response = reply.response
+        if response is not None and response.status == 421:
+            self.close()  # it asks for another connection (RFC 9110 section 15.5.20)
         if response is None:
             return Attempt(judge(reply.sent, None, ()), reply.sent, error=str(reply.error))
         return self._answered(reply.sent, response)
@@ -126,6 +134,9 @@ class Worker:
         )
 
     async def _send(self, request: Request) -> Reply:
+        return await self._credentials.send(request, self._exchange)
+
+    async def _exchange(self, request: Request) -> Reply:
         if self._connection is not None and self._connection.usable:
             reply = await self._connection.exchange(request)
             if reply.sent is not Sent.NO or not reply.reused:

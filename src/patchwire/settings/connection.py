@@ -9,11 +9,14 @@ from msgspec import Struct
 
 from patchwire.errors import LocalProtocolError, SettingsError
 from patchwire.http.exchange import Limits as ExchangeLimits
-from patchwire.http.message import Origin, check_field, split_url, target_fault
+from patchwire.http.message import Origin, Request, check_field, split_url, target_fault
+from patchwire.http.request_head import request_head
 from patchwire.settings.faults import fault_of
 from patchwire.settings.secret import REMEDY, Secret, SecretReference, parse_reference
 
 AUTHORIZATION = "authorization"
+OF_A_RECORD = {"content-type": "media_type", "if-match": "if_match"}
+"""Fields that a record sets, and the member that it sets them with."""
 
 
 class Outcomes(Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,6 +119,11 @@ def resolve(place: str, connection: ConnectionFile, secrets: dict[str, Secret]) 
             fault = "not Latin-1" if isinstance(error, UnicodeEncodeError) else str(error)
             raise SettingsError(place, f"headers.{name}: {fault}") from None
         headers.append((name.encode("latin-1"), value))
+    try:
+        lines = tuple((name, value.reveal().encode("latin-1")) for name, value in headers)
+        request_head(Request("PATCH", origin, b"/", lines, b"{}"))
+    except LocalProtocolError as error:
+        raise SettingsError(place, f"headers: {error}") from None
     return ConnectionSettings(
         origin=origin,
         base_path=path,
@@ -176,6 +184,12 @@ def _check_authentication(place: str, connection: ConnectionFile) -> None:
 
 
 def _check_header(place: str, connection: ConnectionFile, name: str, text: str) -> None:
+    if name.lower() in OF_A_RECORD:
+        raise SettingsError(
+            place, f"headers.{name}: belongs to each record, as its member {OF_A_RECORD[name.lower()]}"
+        )
+    if sum(each.lower() == name.lower() for each in connection.headers) > 1:
+        raise SettingsError(place, f"headers.{name}: stands twice, in another case")
     if name.lower() != AUTHORIZATION:
         return
     if connection.authentication != "none":
