@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections import Counter
@@ -57,6 +58,7 @@ def test_records_come_from_standard_input_with_a_journal(tmp_path: Path) -> None
         again = patchwire("batch", files.connection, "-", "--journal", files.journal, input=text)
     assert (done.returncode, again.returncode) == (0, 0)
     assert "applied 5" in again.stdout.splitlines()
+    assert "nothing was left to send: all 5 records have an outcome (--fresh starts over)" in again.stderr
 
 
 def test_the_wire_log_is_on_standard_error_without_secrets(tmp_path: Path) -> None:
@@ -130,7 +132,7 @@ def test_a_malformed_record_is_one_line_with_its_number_and_what_came_before_is_
     assert done.returncode == 2
     first, second = without_traceback(done)
     assert first.startswith(f"patchwire: {files.records}:21: {complaint}"), first
-    assert "20 records have an outcome" in second
+    assert "records with an outcome: 20" in second
     assert json.loads(done.stdout)["applied"] == 20
 
 
@@ -140,10 +142,9 @@ def test_a_refused_connection_is_one_line_and_nothing_is_lost(tmp_path: Path) ->
         files = served(tmp_path, f"http://127.0.0.1:{unused.getsockname()[1]}", 50)
         done = patchwire("batch", files.connection, files.records)
     assert done.returncode == 1
-    first, second = without_traceback(done)
-    assert "cannot connect to http://127.0.0.1" in first
-    assert "connection refused" in first
-    assert "the same command goes on from there" in second
+    (line,) = without_traceback(done)
+    assert "cannot connect to http://127.0.0.1" in line
+    assert "connection refused" in line
     with serving("--create-missing", "--port", files.connection.read_text("utf-8").split(":")[-1].strip('"\n')):
         assert patchwire("batch", files.connection, files.records).returncode == 0
 
@@ -177,8 +178,6 @@ def test_a_journal_in_use_is_one_line(tmp_path: Path) -> None:
 def test_a_journal_that_is_none_is_one_line_and_stays_as_it_is(tmp_path: Path, content: bytes | None) -> None:
     files = served(tmp_path, "http://127.0.0.1:9", 1)
     if content is None:
-        import sqlite3
-
         database = sqlite3.connect(files.journal)
         database.execute("CREATE TABLE mine (a)")
         database.close()
@@ -189,6 +188,20 @@ def test_a_journal_that_is_none_is_one_line_and_stays_as_it_is(tmp_path: Path, c
     (line,) = without_traceback(done)
     assert "no journal of patchwire" in line
     assert files.journal.read_bytes() == content
+
+
+@pytest.mark.parametrize("option", ["--journal", "--output", "--failed", "--unknown"])
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_file_that_is_something_else_is_not_overwritten(tmp_path: Path, option: str, fresh: bool) -> None:
+    precious = tmp_path / "precious.txt"
+    precious.write_text("years of work, and longer than the head of a database: " + "x" * 100, "utf-8")
+    before = precious.read_bytes()
+    files = served(tmp_path, "http://127.0.0.1:9", 1)
+    done = patchwire("batch", files.connection, files.records, option, precious, *(["--fresh"] if fresh else []))
+    assert done.returncode == 2
+    (line,) = without_traceback(done)
+    assert line.startswith(f"patchwire: {precious}")
+    assert precious.read_bytes() == before
 
 
 def test_one_file_in_two_roles_is_refused(tmp_path: Path) -> None:
@@ -282,6 +295,101 @@ def test_a_closed_standard_output_is_no_traceback(tmp_path: Path) -> None:
             without_traceback(done)
 
 
+def test_records_from_a_pipe_go_out_as_they_come_and_an_interrupt_does_not_wait(tmp_path: Path) -> None:
+    record = tmp_path / "applied.ndjson"
+    with serving("--create-missing", "--record", record) as url:
+        files = served(tmp_path, url, 0)
+        with running(
+            "batch",
+            files.connection,
+            "-",
+            "--journal",
+            files.journal,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        ) as process:
+            assert process.stdin is not None
+            with process.stdin as pipe:
+                pipe.write(b'{"path": "/a", "body": {}}\n')
+                pipe.flush()
+                while not record.exists() or not record.stat().st_size:
+                    time.sleep(0.005)
+                process.send_signal(signal.SIGINT)
+                assert process.wait(10) == 130
+
+
+def test_a_second_interrupt_stops_at_once_and_says_what_is_unknown(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        files = served(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}", 3)
+        with running(
+            "batch", files.connection, files.records, "--output", files.output, "--concurrency", "1",
+            "--summary", "json", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            connected, _ = silent.accept()
+            with connected:
+                connected.recv(1000)
+                process.send_signal(signal.SIGINT)
+                assert process.stderr is not None
+                assert b"once more stops at once" in process.stderr.readline()
+                process.send_signal(signal.SIGINT)
+                out, _ = process.communicate(timeout=10)
+        assert process.returncode == 130
+        assert json.loads(out)["unknown"] == 1
+        assert [line["outcome"] for line in files.outcomes()] == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('{"path": "/a", "body_file": "a\\u0000b", "media_type": "a/b"}', "body_file: 'a\\x00b': embedded null byte"),
+        ('{"path": "/a", "body_file": ".", "media_type": "a/b"}', "is no regular file"),
+    ],
+)
+def test_a_body_file_that_is_none_is_one_line(tmp_path: Path, text: str, complaint: str) -> None:
+    files = served(tmp_path, "http://127.0.0.1:9", 0)
+    files.records.write_text(text, "utf-8")
+    done = patchwire("batch", files.connection, files.records)
+    assert done.returncode == 2
+    assert complaint in without_traceback(done)[0]
+
+
+def test_a_host_that_is_no_name_is_one_line(tmp_path: Path) -> None:
+    files = served(tmp_path, "http://a..b", 1)
+    done = patchwire("batch", files.connection, files.records)
+    assert done.returncode == 1
+    assert "'a..b' is no host name" in without_traceback(done)[0]
+
+
+@pytest.mark.parametrize("journal", ["", "."])
+def test_a_journal_without_a_name_is_one_line(tmp_path: Path, journal: str) -> None:
+    files = served(tmp_path, "http://127.0.0.1:9", 1)
+    done = patchwire("batch", files.connection, files.records, "--journal", journal, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is a directory; name a file" in without_traceback(done)[0]
+
+
+def test_the_connection_file_is_not_overwritten(tmp_path: Path) -> None:
+    files = served(tmp_path, "http://127.0.0.1:9", 1)
+    done = patchwire("batch", files.connection, files.records, "--failed", files.connection)
+    assert done.returncode == 2
+    assert "is named both as connection and as failed" in without_traceback(done)[0]
+    assert files.connection.read_bytes()
+
+
+def test_a_journal_in_use_is_found_through_a_link_too(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        files = served(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}", 3)
+        link = tmp_path / "link"
+        link.symlink_to(files.journal)
+        with running("batch", files.connection, files.records):
+            connected, _ = silent.accept()
+            with connected:
+                connected.recv(1000)
+                done = patchwire("batch", files.connection, files.records, "--journal", link)
+    assert done.returncode == 2
+    assert "another run is using this journal" in without_traceback(done)[0]
+
+
 # --- stopped and killed
 
 
@@ -311,6 +419,18 @@ def test_an_interrupt_lets_what_is_in_flight_come_home_and_exits_with_130(tmp_pa
 KILLS, CONNECTIONS = 20, 8
 
 
+def open_intents(journal: Path) -> int:
+    """How many records a killed run has left without an outcome."""
+    database = sqlite3.connect(journal)
+    try:
+        (count,) = database.execute(
+            "SELECT count(*) FROM intent WHERE seq NOT IN (SELECT seq FROM outcome)"
+        ).fetchone()
+    finally:
+        database.close()
+    return int(count)
+
+
 def test_killed_at_20_random_instants_each_record_is_applied_once_or_unknown(tmp_path: Path) -> None:
     record = tmp_path / "applied.ndjson"
     count = 12_000
@@ -333,6 +453,7 @@ def test_killed_at_20_random_instants_each_record_is_applied_once_or_unknown(tmp
                     time.sleep(chance.random() * 0.002)
                 process.kill()
                 process.wait()
+            assert open_intents(files.journal) <= CONNECTIONS
             line_size = line_size or len(record.read_bytes().splitlines()[0])
         done_command = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
         assert done_command.returncode in (0, 3)

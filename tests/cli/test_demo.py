@@ -27,8 +27,9 @@ def test_every_outcome_of_the_demo_is_what_the_servers_own_record_shows(tmp_path
 
 
 def test_the_demo_of_a_few_records_needs_no_directory() -> None:
-    done = patchwire("demo", "--records", "60", "--concurrency", "3")
+    done = patchwire("demo", "--records", "60", "--concurrency", "3", "-v")
     assert done.returncode == 0
+    assert done.stderr.count("> PATCH /") == 60
     assert "records 60" in done.stdout.splitlines()
     assert "journal" not in done.stdout
 

@@ -85,6 +85,20 @@ def test_a_port_in_use_is_one_line() -> None:
     assert "in use" in line
 
 
+def test_the_log_shows_requests_and_responses_without_secrets() -> None:
+    with running("serve", "-v", "--create-missing", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        url = json.loads(process.stdout.readline())["listening"]
+        httpx.patch(f"{url}/a", headers=MERGE | {"Authorization": "canary"}, content=b"{}")
+        process.send_signal(2)
+        with process.stderr as stderr:
+            said = stderr.read().decode()
+    assert "< PATCH /a\n" in said
+    assert "> 201 Created\n" in said
+    assert "canary" not in said
+
+
 def test_ctrl_c_ends_the_server_quietly() -> None:
     with running("serve", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -130,7 +130,11 @@ def test_a_body_file_is_named_and_its_body_comes_later() -> None:
         ('{"path": "a b", "body": {}}', "path: character 2"),
         ('{"path": "a", "body": {}, "media_type": "a/b\\r\\nX: y"}', "'Content-Type': character 4"),
         ('{"path": "a", "body": {}, "media_type": "\u20ac"}', "media_type: '\u20ac' cannot stand"),
-        ('{"path": "a", "body": {}, "if_match": "\\n"}', "'If-Match': character 1"),
+        ('{"path": "a", "body": {}, "if_match": "\\n"}', "if_match: no entity tag"),
+        (
+            '{"path": "a", "body": {}, "if_match": "v3"}',
+            'if_match: no entity tag, which has quotes of its own; write "\\"v3\\""',
+        ),
         ('{"path": "a", "body": {}, "headers": {"X\\n": "y"}}', "no field name"),
         ('{"path": "a", "body": {}, "headers": {"X": "y\\u0000"}}', "'X': character 2"),
         ('{"path": "a", "body": {}, "headers": {"Content-Length": "5"}}', "not yours to set"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from patchwire.delivery.outcome import Outcome, OutcomeLine, line_from
 from patchwire.errors import InputError, StorageError
-from patchwire.files.outcomes import LineFile, Written, encode, open_output
+from patchwire.files.outcomes import LineFile, Written, encode, open_output, refuse_foreign
 
 
 def line(seq: int) -> OutcomeLine:
@@ -33,11 +34,21 @@ def test_the_bits_are_a_set_of_numbers(added: list[int], asked: list[int]) -> No
 
 def test_an_output_begins_anew_without_an_earlier_run(tmp_path: Path) -> None:
     path = tmp_path / "out"
-    path.write_text("something else", "utf-8")
+    path.write_bytes(encode(line(5)) + b"\n")
     file = open_output(str(path), None)
     file.write([encode(line(0))])
     file.close()
     assert seqs(path) == [0]
+
+
+@pytest.mark.parametrize(
+    ("content", "refused"), [(b"", False), (b'{"seq": 0}', False), (b"text", True), (b"\n", True)]
+)
+def test_a_file_that_holds_no_json_lines_is_foreign(tmp_path: Path, content: bytes, refused: bool) -> None:
+    (tmp_path / "out").write_bytes(content)
+    with pytest.raises(InputError, match="something else than outcomes") if refused else nullcontext():
+        refuse_foreign(str(tmp_path / "out"), "outcomes")
+    refuse_foreign(str(tmp_path / "none"), "outcomes")
 
 
 @pytest.mark.parametrize("cut", [0, 1, 5, 80, -1])

@@ -5,6 +5,7 @@ import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,29 @@ def test_a_refused_expectation_is_resent_without_it(tmp_path: Path) -> None:
     assert [b"Expect" in head for head in heads] == [True, False]
 
 
-def test_an_idle_connection_that_was_closed_costs_nothing(tmp_path: Path) -> None:
+def test_a_connection_that_was_closed_while_idle_costs_neither_record_nor_attempt(tmp_path: Path) -> None:
+    closed: list[trio.Event] = []
+
+    async def one_each(stream: trio.SocketStream) -> None:
+        closed.append(trio.Event())
+        if await RequestReader(stream).next() is None:
+            return
+        if len(closed) > 1:
+            await closed[0].wait()
+        else:
+            # The first answer is whole, and its FIN there, before the next record can go out.
+            await stream.send_all(OK)
+            await stream.aclose()
+            closed[0].set()
+            return
+        await stream.send_all(OK)
+
+    files, summary = batch(tmp_path, one_each, people(2), concurrency=1)
+    assert summary.counts["applied"] + summary.counts["unknown"] == 2
+    assert {line["attempts"] for line in files.outcomes()} == {1}
+
+
+def test_an_origin_that_closes_after_each_answer_unannounced_doubles_nothing(tmp_path: Path) -> None:
     origin = Origins(lambda *_: OK)
 
     async def closing(stream: trio.SocketStream) -> None:
@@ -396,6 +419,22 @@ def test_a_line_that_was_sent_and_has_changed_stops_the_resume_while_later_lines
         assert (await files.run()).counts["applied"] == 6
 
     run(Origins(lambda *_: OK), job)
+
+
+def test_a_refused_resume_leaves_the_files_of_the_earlier_run_as_they_were(tmp_path: Path) -> None:
+    async def job(target: Origin) -> None:
+        files = BatchFiles(tmp_path, target)
+        files.write(people(20))
+        await files.run()
+        assert len(files.ids(files.failed)) == 20
+        changed = people(20)
+        changed[5]["body"] = {"n": "other"}
+        files.write(changed)
+        assert (await files.run()).failures
+        assert len(files.ids(files.failed)) == 20
+        assert not list(tmp_path.glob("*.new"))
+
+    run(Origins(lambda *_: status(404)), job)
 
 
 def test_records_that_were_sent_and_are_missing_now_are_noticed(tmp_path: Path) -> None:
@@ -706,11 +745,25 @@ def test_cancellation_at_every_checkpoint_of_a_run_leaves_a_right_journal_and_no
     before = open_descriptors()
 
     async def job(target: Origin) -> None:
-        files = BatchFiles(tmp_path, target)
-        files.write(people(3))
-        await cancelled_at_every_checkpoint(lambda: files.run(fresh=True, concurrency=2))
-        await files.run()
-        assert [line["seq"] for line in files.outcomes()] == [0, 1, 2]
+        runs = count()
+
+        async def one_run() -> None:
+            # Each run has records and a journal of its own, so that what a cancelled one has left can be resumed.
+            directory = tmp_path / str(next(runs))
+            directory.mkdir()
+            mine = BatchFiles(directory, target)
+            mine.write(people(3, 10 * int(directory.name)))
+            await mine.run(concurrency=2)
+
+        await cancelled_at_every_checkpoint(one_run)
+        for number in range(next(runs)):
+            mine = BatchFiles(tmp_path / str(number), target)
+            await mine.run(concurrency=2)
+            assert [line["seq"] for line in mine.outcomes()] == [0, 1, 2]
+            sent = origin.times()
+            for line in mine.outcomes():
+                assert sent[line["path"]] <= 1
+                assert line["outcome"] == "unknown" or (line["outcome"], sent[line["path"]]) == ("applied", 1)
 
     run(origin, job)
     assert open_descriptors() == before

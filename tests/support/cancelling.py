@@ -20,8 +20,15 @@ class _CancelAtStep(trio.abc.Instrument):
         self.task: trio.lowlevel.Task | None = None
         self.scope = trio.CancelScope()
 
+    def _is_ours(self, task: trio.lowlevel.Task) -> bool:
+        """Whether it is the action's task, or one that works for it."""
+        each: trio.lowlevel.Task | None = task
+        while each is not None and each is not self.task:
+            each = each.parent_nursery.parent_task if each.parent_nursery else None
+        return each is not None
+
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task is self.task:
+        if self._is_ours(task):
             self.steps += 1
             if self.steps == self.step:
                 self.scope.cancel()
@@ -29,6 +36,8 @@ class _CancelAtStep(trio.abc.Instrument):
 
 async def cancelled_at_every_checkpoint(action: Callable[[], Awaitable[object]]) -> int:
     """Run `action` again and again, cancelled at its first step, its second, and so on until it ends by itself.
+
+    Steps of the tasks that it starts count too.
 
     Returns how many steps it has.
     """

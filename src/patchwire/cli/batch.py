@@ -23,10 +23,12 @@ from patchwire.settings.connection import ConnectionSettings
 @click.command()
 @click.argument("connection")
 @click.argument("records")
-@click.option("--journal", help="Where the run is recorded. [default: RECORDS.journal]")
+@click.option("--journal", metavar="FILE", help="Where the run is recorded. [default: RECORDS.journal; needed with -]")
 @click.option("--output", metavar="FILE|-", help="The outcome of each record, as NDJSON.")
-@click.option("--failed", metavar="FILE", help="Rejected and not sent records, to run again.")
-@click.option("--unknown", metavar="FILE", help="Records that may have been applied: running them again may double.")
+@click.option("--failed", metavar="FILE", help="Rejected and not sent records, to run again. Replaced by each run.")
+@click.option(
+    "--unknown", metavar="FILE", help="Records that may have been applied: to run them again may double. Replaced."
+)
 @click.option("--concurrency", type=click.IntRange(1, 10_000), default=8, show_default=True, help="Connections.")
 @click.option(
     "--patience",
@@ -78,7 +80,7 @@ def batch(
     )
     settings = load_connection(connection)
     shown = is_terminal(sys.stderr) if progress is None else progress
-    end = trio_run(_run, settings, options, _log_line if verbose else None, shown)
+    end = trio_run(_run, settings, options, exits.log_line if verbose else None, shown)
     print_summary(end, summary, results_on_stdout=output != "-")
     return exits.code_of_batch(end)
 
@@ -105,7 +107,3 @@ def _refuse_shared_files(**names: str | None) -> None:
         if path in seen:
             raise InputError(name, f"is named both as {seen[path]} and as {role}; give each a file of its own")
         seen[path] = role
-
-
-def _log_line(line: str) -> None:
-    click.echo(line, err=True)

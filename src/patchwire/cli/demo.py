@@ -19,6 +19,7 @@ from patchwire.cli.terminal import is_terminal
 from patchwire.cli.trio_run import trio_run
 from patchwire.errors import StorageError
 from patchwire.files.read import describe
+from patchwire.net.wire_log import WireLog
 from patchwire.run.batch import Summary
 from patchwire.run.demo import Verdict, run_demo
 
@@ -30,14 +31,15 @@ SHOWN_DIFFERENCES = 10
 @click.option("--concurrency", type=click.IntRange(1, 10_000), default=8, show_default=True, help="Connections.")
 @click.option("--keep", metavar="DIRECTORY", help="Where to leave the files: connection, records, journal, outcomes.")
 @click.option("--summary", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def demo(records: int, concurrency: int, keep: str | None, summary: str) -> int:
+@click.option("-v", "--verbose", is_flag=True, help="Log what goes over the wire, secrets redacted.")
+def demo(records: int, concurrency: int, keep: str | None, summary: str, verbose: bool) -> int:
     """Patch documents on an embedded server, some of them missing, stale or of the wrong type, and check each outcome.
 
     Exits with 0 when every outcome is what the server's own record shows.
     """
     with tempfile.TemporaryDirectory(prefix="patchwire-demo-") as scratch:
         directory = _directory(keep) if keep else Path(scratch)
-        end, verdict = trio_run(_run, directory, records, concurrency)
+        end, verdict = trio_run(_run, directory, records, concurrency, exits.log_line if verbose else None)
     if not keep:
         end = msgspec.structs.replace(end, journal="")  # it is gone with the directory
     print_summary(end, summary, results_on_stdout=True, before=lambda: _print_verdict(verdict, keep))
@@ -46,12 +48,12 @@ def demo(records: int, concurrency: int, keep: str | None, summary: str) -> int:
     return exits.SOME_FAILED if verdict.differences else exits.DONE
 
 
-async def _run(directory: Path, records: int, concurrency: int) -> tuple[Summary, Verdict]:
+async def _run(directory: Path, records: int, concurrency: int, wire_log: WireLog | None) -> tuple[Summary, Verdict]:
     async with trio.open_nursery() as nursery:
         progress = BatchProgress()
         if is_terminal(sys.stderr):
             nursery.start_soon(progress.show)
-        result = await run_demo(directory, records, concurrency, progress.watch, exits.say_finishing)
+        result = await run_demo(directory, records, concurrency, progress.watch, exits.say_finishing, wire_log)
         nursery.cancel_scope.cancel()
     return result
 

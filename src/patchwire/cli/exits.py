@@ -47,3 +47,8 @@ def say(text: str) -> None:
 def say_finishing() -> None:
     """Answer the first interrupt."""
     say("finishing what is in flight; once more stops at once")
+
+
+def log_line(line: str) -> None:
+    """One line of the wire log, on standard error."""
+    print(line, file=sys.stderr, flush=True)

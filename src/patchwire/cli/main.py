@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -12,6 +14,7 @@ from patchwire.cli.batch import batch
 from patchwire.cli.demo import demo
 from patchwire.cli.serve import serve
 from patchwire.errors import PatchwireError
+from patchwire.files.read import describe
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -38,4 +41,19 @@ def main() -> NoReturn:
     except PatchwireError as error:
         exits.say(str(error))
         sys.exit(exits.code_of_error(error))
+    except OSError as error:
+        _fail_to_write(error)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        _fail_to_write(error)
     sys.exit(code if isinstance(code, int) else exits.DONE)
+
+
+def _fail_to_write(error: OSError) -> NoReturn:
+    exits.say(f"{error.filename or 'standard output'}: {describe(error)}")
+    # What is left in the buffer would fail again when the interpreter flushes it.
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(exits.STORAGE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
@@ -21,11 +21,13 @@ from patchwire.errors import ConnectError, InputError, LocalProtocolError, Stora
 from patchwire.files.documents import read_documents
 from patchwire.files.read import describe
 from patchwire.files.secrets import read_secret
-from patchwire.loopback.app import App
+from patchwire.http.message import Request, Response
+from patchwire.loopback.app import App, Change
 from patchwire.loopback.authorization import Basic
 from patchwire.loopback.documents import Document
 from patchwire.net.server import serve as serve_app
 from patchwire.net.sources import now
+from patchwire.net.wire_log import field_lines
 from patchwire.settings.secret import SecretReference, parse_reference
 
 
@@ -37,6 +39,7 @@ from patchwire.settings.secret import SecretReference, parse_reference
 @click.option("--documents", metavar="FILE", help='What is there: NDJSON lines {"path": "/a", "body": ...}.')
 @click.option("--create-missing", is_flag=True, help="Let a merge patch create the document that it names.")
 @click.option("--record", metavar="FILE", help="One NDJSON line for each change that was applied.")
+@click.option("-v", "--verbose", is_flag=True, help="Log requests and responses, secrets redacted.")
 def serve(
     port: int,
     auth: str,
@@ -45,12 +48,13 @@ def serve(
     documents: str | None,
     create_missing: bool,
     record: str | None,
+    verbose: bool,
 ) -> int:
     """Serve JSON documents from memory on 127.0.0.1, and take merge patches and JSON Patches for them.
 
     The first line of standard output is {"listening": "http://127.0.0.1:PORT"}.
     """
-    app = App(_requirement(auth, user, password), create_missing)
+    app = (_LoggedApp if verbose else App)(_requirement(auth, user, password), create_missing)
     stored = read_documents(Path(documents)) if documents else {}
     with ExitStack() as stack:
         keep = _record_to(stack.enter_context(_open(record))) if record else None
@@ -61,6 +65,22 @@ def serve(
         except OSError as error:
             raise ConnectError(f"cannot listen on 127.0.0.1:{port}: {describe(error)}", origin="") from None
     return exits.DONE
+
+
+class _LoggedApp(App, frozen=True):
+    """Says what was asked and answered."""
+
+    def handle(
+        self, request: Request, documents: Mapping[str, Document], now: float
+    ) -> tuple[Response, Change | None]:
+        response, change = super().handle(request, documents, now)
+        exits.log_line(f"< {request.method} {request.target.decode('ascii')}")
+        for line in field_lines(request.headers, frozenset()):
+            exits.log_line(f"< {line}")
+        exits.log_line(f"> {response.status} {response.reason.decode('ascii')}")
+        for line in field_lines(response.headers, frozenset()):
+            exits.log_line(f"> {line}")
+        return response, change
 
 
 async def _serve(app: App, documents: dict[str, Document], port: int, keep: Callable[[bytes], None] | None) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from patchwire.cli import exits
 from patchwire.cli.progress import COLOURS
 from patchwire.cli.terminal import is_terminal
+from patchwire.errors import JournalError
 from patchwire.run.batch import Summary
 
 SHOWN_LOST = 10
@@ -63,6 +64,10 @@ def _print_table(summary: Summary, *, stderr: bool) -> None:
     Console(stderr=stderr).print(table)
 
 
+def _can_go_on(summary: Summary) -> bool:
+    return bool(summary.failures) and not any(isinstance(failure, JournalError) for failure in summary.failures)
+
+
 def _say_failures(summary: Summary) -> None:
     said = set()
     for failure in summary.failures:
@@ -76,5 +81,7 @@ def _say_failures(summary: Summary) -> None:
             f"{summary.journal}: could not keep {len(summary.lost)} outcomes, a resume will report them unknown:"
             f" {shown}{more}"
         )
-    if summary.interrupted or summary.failures:
-        exits.say(f"{summary.records:,} records have an outcome; the same command goes on from there")
+    if summary.records and (summary.interrupted or _can_go_on(summary)):
+        exits.say(f"records with an outcome: {summary.records:,}; the same command goes on from there")
+    elif summary.records and not summary.settled_now and not summary.failures:
+        exits.say(f"nothing was left to send: all {summary.records:,} records have an outcome (--fresh starts over)")

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from patchwire.delivery.target import join_target
 from patchwire.errors import LocalProtocolError, RecordError
+from patchwire.http.fields import FieldSyntaxError, entity_tags
 from patchwire.http.message import Headers, Request
 from patchwire.settings.connection import OF_A_RECORD, ConnectionSettings
 from patchwire.settings.faults import fault_of
@@ -81,7 +82,9 @@ class RecordParser:
             members = self._decode(line)
             request = self._request(members)
         except msgspec.ValidationError as error:
-            raise RecordError("", fault_of(error)) from None
+            fault = fault_of(error)
+            hint = "; each line is one record, one JSON object" if fault.startswith("expected `object`") else ""
+            raise RecordError("", fault + hint) from None
         except msgspec.DecodeError as error:
             raise RecordError("", f"not valid JSON: {error}") from None
         except UnicodeDecodeError as error:
@@ -109,6 +112,7 @@ class RecordParser:
         body, media_type = _body(members)
         headers = [*self._base_headers, (b"Content-Type", _octets("media_type", media_type))]
         if members.if_match is not None:
+            _check_tags(members.if_match)
             headers.append((b"If-Match", _octets("if_match", members.if_match)))
         try:
             request = Request("PATCH", connection.origin, target, tuple(headers), body)
@@ -159,6 +163,14 @@ def _body(members: Line) -> tuple[bytes, str]:
         except (Base64Error, ValueError):
             raise RecordError("", "body_base64: not valid base64") from None
     return raw, media_type
+
+
+def _check_tags(if_match: str) -> None:
+    try:
+        entity_tags(_octets("if_match", if_match))
+    except FieldSyntaxError:
+        quoted = msgspec.json.encode(f'"{if_match}"').decode()
+        raise RecordError("", f"if_match: no entity tag, which has quotes of its own; write {quoted}") from None
 
 
 def _implied_media_type(body: bytes) -> str | None:

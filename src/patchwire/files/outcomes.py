@@ -43,9 +43,7 @@ class LineFile:
             if name == STANDARD_OUTPUT:
                 self._file: BinaryIO = sys.stdout.buffer
             else:
-                self._file = (self._aside or target).open(
-                    "ab" if append else "wb", buffering=BUFFER
-                )
+                self._file = (self._aside or target).open("ab" if append else "wb", buffering=BUFFER)
         except OSError as error:
             raise StorageError(f"{name}: {describe(error)}") from None
 
@@ -95,6 +93,17 @@ def open_output(name: str, settled: Iterable[OutcomeLine] | None) -> LineFile:
     file = LineFile(name, append=True)
     file.write(encode(line) for line in settled if not written.has(line.seq))
     return file
+
+
+def refuse_foreign(name: str, what: str) -> None:
+    """InputError where a file stands that holds no lines of JSON objects, and so is nobody's `what`."""
+    try:
+        with Path(name).open("rb") as file:
+            start = file.read(1) if Path(name).is_file() else b""
+    except OSError:
+        return  # it is not there, or opening it to write will say more
+    if start not in (b"", b"{"):
+        raise InputError(name, f"holds something else than {what}, which would be lost; name another file")
 
 
 class Written:

@@ -19,7 +19,7 @@ from patchwire.delivery.outcome import OutcomeLine
 from patchwire.delivery.record import RecordParser
 from patchwire.delivery.retry import RetryPolicy
 from patchwire.errors import PatchwireError, RecordError, StorageError
-from patchwire.files.outcomes import LineFile, open_output
+from patchwire.files.outcomes import STANDARD_OUTPUT, LineFile, open_output, refuse_foreign
 from patchwire.files.read import describe
 from patchwire.files.records import LineReader
 from patchwire.net.connection import Connection
@@ -96,6 +96,7 @@ async def run_batch(
         file, size = _open_records(options.records)
         if options.records != STANDARD_INPUT:
             stack.callback(file.close)  # a thread may still wait for standard input, and hold it
+        _refuse_foreign_files(options)
         journal = Journal(Path(options.journal), settings.identity, fresh=options.fresh)
         stack.callback(journal.close)
         reports = _open_reports(options, journal)
@@ -231,6 +232,13 @@ def _open_records(name: str) -> tuple[BufferedReader, int | None]:
         file.close()
         raise RecordError(name, "is a directory")
     return file, status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _refuse_foreign_files(options: BatchOptions) -> None:
+    """Before --fresh forgets anything: InputError where a file to be written is nobody's outcomes or records."""
+    for name, what in ((options.output, "outcomes"), (options.failed, "records"), (options.unknown, "records")):
+        if name and name != STANDARD_OUTPUT:
+            refuse_foreign(name, what)
 
 
 def _open_reports(options: BatchOptions, journal: Journal) -> Reports:

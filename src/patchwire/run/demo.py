@@ -20,6 +20,7 @@ from patchwire.loopback.documents import Document, document_of
 from patchwire.loopback.ledger import AppliedLine
 from patchwire.net.server import serve
 from patchwire.net.sources import now
+from patchwire.net.wire_log import WireLog
 from patchwire.run.batch import BatchOptions, Summary, run_batch
 from patchwire.run.reports import Reports
 
@@ -75,6 +76,7 @@ async def run_demo(
     concurrency: int,
     watch: Callable[[Reports, int | None], None],
     on_signal: Callable[[], None],
+    wire_log: WireLog | None = None,
 ) -> tuple[Summary, Verdict]:
     """Make the files, serve the documents, run the batch, and compare what both sides say."""
     files = DemoFiles(directory)
@@ -91,7 +93,9 @@ async def run_demo(
         lines = LineFile(options.records)
         lines.write(msgspec.json.encode(_record(number)) for number in range(records))
         lines.close()
-        summary = await run_batch(load_connection(files.connection), options, watch=watch, on_signal=on_signal)
+        summary = await run_batch(
+            load_connection(files.connection), options, watch=watch, on_signal=on_signal, wire_log=wire_log
+        )
         nursery.cancel_scope.cancel()
     return summary, _compare(_outcomes(Path(options.output or "")), recorded)
 

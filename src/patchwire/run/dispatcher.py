@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import trio
 from msgspec import Struct
 
 from patchwire.delivery.lanes import Lanes
-from patchwire.delivery.outcome import Outcome, OutcomeLine, held_line, outcome_line
+from patchwire.delivery.outcome import Attempt, Outcome, OutcomeLine, held_line, outcome_line
 from patchwire.delivery.record import Record
-from patchwire.errors import CredentialsRejectedError, PatchwireError, StorageError
+from patchwire.errors import CredentialsRejectedError, PatchwireError, Sent, StorageError
 from patchwire.run.intake import Intake
 from patchwire.run.journal import Intent, Journal
 from patchwire.run.reports import Reports
 from patchwire.run.worker import Delivery
+
+_CANCELLED: Final = Attempt(Outcome.UNKNOWN, Sent.MAYBE, error="stopped before an answer came")
 
 
 class _Seat:
@@ -59,7 +62,7 @@ class Dispatcher:
         self._journal = journal
         self._lanes = lanes
         self._reports = reports
-        self._in_flight = 0
+        self._flying: dict[int, Record] = {}
         self._finished: list[Delivery] = []
         self._group = _Group()
         self._held: list[tuple[Record, str]] = []
@@ -121,7 +124,7 @@ class Dispatcher:
             self._close()
 
     def _is_over(self, intake: Intake) -> bool:
-        if self._in_flight or self._finished or self._held:
+        if self._flying or self._finished or self._held:
             return False
         return self.stop.is_set() or (intake.ended and not self._lanes.waiting)
 
@@ -146,7 +149,8 @@ class Dispatcher:
                 seat.record = record
                 trio.lowlevel.reschedule(seat.task)
         else:
-            self._in_flight -= len(assigned)
+            for _, record in assigned:
+                del self._flying[record.seq]
             self._idle.extend(seat for seat, _ in assigned)
             self._commit([])  # what has been answered may still fit where new intents do not
 
@@ -158,13 +162,13 @@ class Dispatcher:
             if record is None:
                 break
             assigned.append((idle.popleft(), record))
-            self._in_flight += 1
+            self._flying[record.seq] = record
         return assigned
 
     def _settle(self) -> None:
         finished, self._finished = self._finished, []
         for delivery in finished:
-            self._in_flight -= 1
+            del self._flying[delivery.record.seq]
             self._settle_one(delivery)
         held, self._held = self._held, []
         for record, holder in held:
@@ -212,6 +216,8 @@ class Dispatcher:
     def _close(self) -> None:
         self._closed = True
         self._settle()
+        for record in self._flying.values():  # cancelled: their bytes may be on their way
+            self._group.add(record, outcome_line(record, [_CANCELLED], 0.0))
         if not self._commit([]):
             self.lost = self._group.outcomes
         for seat in self._idle:

@@ -74,6 +74,7 @@ class Journal:
             raise StorageError(f"{place}: {describe(error)}") from None
         try:
             if fresh:
+                _refuse_foreign(path)
                 _remove(path)
             self._database = _open(path)
             self._prepare(connection_identity)
@@ -209,6 +210,17 @@ def _open(path: Path) -> sqlite3.Connection:
         return sqlite3.connect(path, isolation_level=None, timeout=5.0)
     except sqlite3.Error as error:
         raise _storage_error(path, error) from None
+
+
+def _refuse_foreign(path: Path) -> None:
+    """JournalError unless the file is a journal, by the application id in its head, or empty, or not there."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(72)
+    except OSError:
+        return
+    if head and head[68:] != APPLICATION_ID.to_bytes(4, "big"):
+        raise JournalError(str(path), "is no journal of patchwire, and would be lost; name another")
 
 
 def _remove(path: Path) -> None:

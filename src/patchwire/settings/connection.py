@@ -15,6 +15,7 @@ from patchwire.settings.faults import fault_of
 from patchwire.settings.secret import REMEDY, Secret, SecretReference, parse_reference
 
 AUTHORIZATION = "authorization"
+SCHEMES = ("none", "basic")
 OF_A_RECORD = {"content-type": "media_type", "if-match": "if_match"}
 """Fields that a record sets, and the member that it sets them with."""
 
@@ -83,6 +84,9 @@ class ConnectionSettings(Struct, frozen=True):
 
 def parse_connection(place: str, data: dict[str, Any]) -> ConnectionFile:
     """The connection in the decoded TOML `data`. SettingsError names `place`, the key and what was expected."""
+    scheme = data.get("authentication", "none")
+    if scheme not in SCHEMES:
+        raise SettingsError(place, f"authentication: expected one of {', '.join(SCHEMES)}, got {scheme!r}")
     try:
         connection = msgspec.convert(data, ConnectionFile)
     except msgspec.ValidationError as error:
