@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from patchwire.auth.flow import FlowResult, NoAuthentication
+from patchwire.auth.flow import FlowResult, NoAuthentication, accepts
 from patchwire.http.message import Response, request_to
 
 PATCH = request_to("PATCH", "http://h/a", body=b"{}")
@@ -12,6 +12,24 @@ PATCH = request_to("PATCH", "http://h/a", body=b"{}")
 def test_without_authentication_one_request_gets_one_response(status: int) -> None:
     flow = NoAuthentication().flow(PATCH)
     assert next(flow).request is PATCH
+    with pytest.raises(StopIteration) as end:
+        flow.send(Response(status))
+    assert end.value.value == FlowResult(Response(status))
+
+
+@pytest.mark.parametrize(
+    ("status", "good"),
+    [(200, True), (204, True), (403, True), (404, True), (412, True), (401, False), (407, False), (408, False),
+     (425, False), (429, False), (302, False), (500, False), (503, False)],
+)  # fmt: skip
+def test_only_an_answer_about_the_request_itself_says_that_the_credentials_were_good(status: int, good: bool) -> None:
+    assert accepts(Response(status)) is good
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_any_other_answer_to_an_authorization_field_is_no_refusal(status: int) -> None:
+    flow = NoAuthentication().flow(PATCH.with_header(b"Authorization", b"Bearer canary"))
+    next(flow)
     with pytest.raises(StopIteration) as end:
         flow.send(Response(status))
     assert end.value.value == FlowResult(Response(status))

@@ -7,6 +7,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -388,6 +389,28 @@ def test_a_journal_in_use_is_found_through_a_link_too(tmp_path: Path) -> None:
                 done = patchwire("batch", files.connection, files.records, "--journal", link)
     assert done.returncode == 2
     assert "another run is using this journal" in without_traceback(done)[0]
+
+
+PEAK = (
+    "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
+    " print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+)
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    peaks = []
+    with serving("--create-missing") as url:
+        for count in (1_000, 20_000):
+            directory = tmp_path / str(count)
+            directory.mkdir()
+            files = BatchFiles(directory, url)
+            files.write({"path": f"/people/{n % 100}/{n}", "body": {"x": "y" * 500}} for n in range(count))
+            command = [sys.executable, "-c", PEAK, *PATCHWIRE, "batch", str(files.connection), str(files.records)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+            peaks.append(int(done.stdout))
+    small, large = peaks
+    assert files.records.stat().st_size > 10_000_000
+    assert large < small * 1.15, peaks
 
 
 # --- stopped and killed

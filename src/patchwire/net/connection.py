@@ -170,7 +170,7 @@ class Connection:
             await self._send_rest(memoryview(data)[taken:], exchange, inbox)
 
     def _send_some(self, data: bytes | memoryview) -> int:
-        """How much of it the kernel took. Until the call has said that it took nothing, it may have taken all."""
+        """How much of it the kernel took: from the first octet on, the request may have reached its peer."""
         if self._sent is Sent.NO:
             self._sent = Sent.MAYBE
         taken = 0

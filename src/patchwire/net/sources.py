@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import random
-import secrets
 import time
 
 
 def now() -> float:
     """Unix seconds."""
     return time.time()
-
-
-def entropy(count: int) -> bytes:
-    """`count` bytes that nobody can foresee."""
-    return secrets.token_bytes(count)
 
 
 def jitter() -> float:

@@ -58,7 +58,7 @@ class Dispatcher:
         self.failures: list[PatchwireError] = []
         """What has stopped the run, in order."""
         self.lost: list[OutcomeLine] = []
-        """Outcomes that could not be kept: a resume will find these records unknown."""
+        """Outcomes that could not be kept: a resume will find those of these records that were sent unknown."""
         self._journal = journal
         self._lanes = lanes
         self._reports = reports

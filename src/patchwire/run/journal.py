@@ -115,7 +115,7 @@ class Journal:
             raise _storage_error(self.path, error) from None
 
     def known(self) -> Iterator[tuple[int, Known]]:
-        """Every record with an intent, by rising number; read page by page, so that writing may go on."""
+        """Every record with an outcome, by rising number; read page by page, so that writing may go on."""
         last = -1
         while True:
             rows = self._database.execute(
