@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchwire.delivery.record import JSON_PATCH, MERGE_PATCH, Record, RecordParser, line_digest, with_body
+from patchwire.delivery.record import Record, RecordParser, line_digest, with_body
 from patchwire.errors import RecordError
+from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
 from patchwire.settings.connection import parse_connection, resolve
 from patchwire.settings.secret import Secret
 

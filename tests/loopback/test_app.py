@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from patchwire.auth.basic import Credentials, authorization
+from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
 from patchwire.http.message import Origin, Request, Response
 from patchwire.loopback.app import App, Change, path_of, refused_asterisk
 from patchwire.loopback.authorization import Basic
-from patchwire.loopback.documents import JSON_PATCH, MERGE_PATCH, Document, document_of
+from patchwire.loopback.documents import Document, document_of
 
 ORIGIN = Origin("http", "127.0.0.1", 8080)
 BODY = b'{"n": 1, "list": [1, 2]}'

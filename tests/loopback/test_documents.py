@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from patchwire.loopback.documents import JSON_PATCH, MERGE_PATCH, document_of, merge_patch, patched
+from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
+from patchwire.loopback.documents import document_of, merge_patch, patched
 from patchwire.loopback.json_values import ContentRefusedError, Fault
 from tests.support.vectors import VECTORS, load, needs_vectors
 

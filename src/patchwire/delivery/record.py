@@ -12,12 +12,11 @@ from msgspec import Struct
 from patchwire.delivery.target import join_target
 from patchwire.errors import LocalProtocolError, RecordError
 from patchwire.http.fields import FieldSyntaxError, entity_tags
+from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
 from patchwire.http.message import Headers, Request
 from patchwire.settings.connection import OF_A_RECORD, ConnectionSettings
 from patchwire.settings.faults import fault_of
 
-MERGE_PATCH = "application/merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
 OF_THE_CONNECTION = frozenset({"host", "authorization", "proxy-authorization", "connection", "upgrade"})
 
 

@@ -88,6 +88,10 @@ class Request(Struct, frozen=True):
         """The first value of the field, or None. `name` in lower case."""
         return first_value(self.headers, name)
 
+    def all_values(self, name: bytes) -> list[bytes]:
+        """Every value of the field, in their order. `name` in lower case."""
+        return all_values(self.headers, name)
+
 
 class Response(Struct, frozen=True):
     """A final response with its whole body, decoded from its transfer coding but from no content coding.
@@ -111,7 +115,7 @@ class Response(Struct, frozen=True):
 
     def all_values(self, name: bytes) -> list[bytes]:
         """Every value of the field, in the order received. `name` in lower case."""
-        return [value for line_name, value in self.headers if line_name.lower() == name]
+        return all_values(self.headers, name)
 
 
 def request_to(method: str, url: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Request:
@@ -149,6 +153,11 @@ def first_value(headers: Headers, name: bytes) -> bytes | None:
         if line_name.lower() == name:
             return value
     return None
+
+
+def all_values(headers: Headers, name: bytes) -> list[bytes]:
+    """Every value of the field `name` (in lower case), in their order."""
+    return [value for line_name, value in headers if line_name.lower() == name]
 
 
 def check_method(method: str) -> None:

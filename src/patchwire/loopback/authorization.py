@@ -36,7 +36,7 @@ def authorize(request: Request, requirement: Requirement) -> Response | None:
 
 
 def _is_user(request: Request, requirement: Basic) -> bool:
-    given = [value for name, value in request.headers if name.lower() == b"authorization"]
+    given = request.all_values(b"authorization")
     if len(given) != 1:
         return False
     scheme, _, credentials = given[0].partition(b" ")

@@ -15,7 +15,7 @@ def media_type_of(request: Request) -> str | None:
     None where Content-Type is missing, repeated or malformed, or says that the text is not in UTF-8, which JSON
     always is (RFC 8259 section 8.1).
     """
-    values = [value for name, value in request.headers if name.lower() == b"content-type"]
+    values = request.all_values(b"content-type")
     if len(values) != 1:
         return None
     value = values[0]
@@ -30,7 +30,7 @@ def media_type_of(request: Request) -> str | None:
 
 def refused_content(request: Request, accepted: Sequence[str], advice: Headers) -> Response | None:
     """The 415 or 400 for content that is not read here, else None. `advice` tells a 415 what would be accepted."""
-    codings = b",".join(value for name, value in request.headers if name.lower() == b"content-encoding")
+    codings = b",".join(request.all_values(b"content-encoding"))
     if codings and codings.strip().lower() != b"identity":
         refusal = ((b"Accept-Encoding", b"identity"),)
         return problem(415, "Content is read in no coding but identity (RFC 9110 section 15.5.16).", refusal)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from patchwire.http.media_types import MERGE_PATCH
 from patchwire.loopback.json_patch import json_patch
 from patchwire.loopback.json_values import ContentRefusedError, Fault, Json, parse_json
-
-MERGE_PATCH: Final = "application/merge-patch+json"
-JSON_PATCH: Final = "application/json-patch+json"
 
 
 class Document(Struct, frozen=True):

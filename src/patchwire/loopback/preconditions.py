@@ -33,7 +33,7 @@ def failed_precondition(request: Request, document: Document | None) -> Response
 
 def _matches(request: Request, name: bytes, current: str | None, *, weak: bool) -> bool | None:
     """Whether the field names the current tag; None where it is absent. ValueError where it is malformed."""
-    values = [value for line_name, value in request.headers if line_name.lower() == name]
+    values = request.all_values(name)
     if not values:
         return None
     try:

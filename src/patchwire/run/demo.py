@@ -12,9 +12,9 @@ import trio
 from msgspec import Struct
 
 from patchwire.delivery.outcome import OutcomeLine
-from patchwire.delivery.record import JSON_PATCH, MERGE_PATCH
 from patchwire.files.connection_file import load_connection
 from patchwire.files.outcomes import LineFile
+from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
 from patchwire.loopback.app import App
 from patchwire.loopback.documents import Document, document_of
 from patchwire.loopback.ledger import AppliedLine
