@@ -32,6 +32,7 @@ def test_a_connection_is_loaded_with_its_secrets(tmp_path: Path, monkeypatch: py
     [
         (b"base_url = \n", "not valid TOML: Invalid value (at line 1, column 12)"),
         (b"base_url = 'http://h'\nx = \xff", "not UTF-8: byte 27 is invalid"),
+        (b"a = " + b"1" * 5_000, "not valid TOML: "),
         (b"a = " + b"[" * 10_000, "not valid TOML: "),
         (b"[base_url]\nx = 1", "base_url: expected `str`, got `object`"),
         (b"base_url = 'http://h'\nauthentication = 'basic'\nuser = 'a'\npassword = 'literal:x\\u0001'", "password"),

@@ -68,7 +68,10 @@ def test_an_output_that_is_gone_is_written_whole_from_the_journal(tmp_path: Path
     assert seqs(tmp_path / "out") == [0, 1, 2]
 
 
-@pytest.mark.parametrize("text", ["not an outcome\n", '{"seq": "x"}\n', "{}\n", '{"seq": -9999999999}\n', "\xff\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["not an outcome\n", '{"seq": "x"}\n', "{}\n", '{"seq": -9999999999}\n', "\xff\n", '{"seq": 9000000000000}\n'],
+)
 def test_a_file_that_is_something_else_is_refused_and_stays_as_it_is(tmp_path: Path, text: str) -> None:
     path = tmp_path / "out"
     content = encode(line(0)) + b"\n" + text.encode("latin-1")

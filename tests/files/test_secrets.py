@@ -31,6 +31,7 @@ def test_a_secret_comes_from_the_environment_a_file_or_the_text_itself(
     [
         ("env", "PATCHWIRE_NOT_SET", "password: the environment variable PATCHWIRE_NOT_SET is not set"),
         ("file", "none", "password: .*none: no such file or directory"),
+        ("file", "a\0b", r"password: 'a\\x00b': embedded null byte|password: '.*a\\x00b': embedded null byte"),
         ("file", "binary", "password: .*binary: not UTF-8"),
         ("keyring", "service", 'password: expected "keyring:SERVICE/USER"'),
     ],

@@ -373,7 +373,7 @@ def test_the_wire_log_shows_heads_without_secrets() -> None:
 
 
 def test_what_a_peer_sends_cannot_steer_a_terminal() -> None:
-    assert field_lines([(b"X", b"a\x9b31m\xe4")], frozenset()) == ["X: a\\x9b31m\\xe4"]
+    assert field_lines([(b"X", b"a\x9b31m\xe4\x1b[2J\x07")], frozenset()) == ["X: a\\x9b31m\\xe4\\x1b[2J\\x07"]
 
 
 def test_a_dial_that_is_refused_says_so() -> None:

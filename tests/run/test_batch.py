@@ -450,6 +450,18 @@ def test_records_that_were_sent_and_are_missing_now_are_noticed(tmp_path: Path) 
     run(Origins(lambda *_: OK), job)
 
 
+def test_a_journal_that_is_removed_in_mid_run_stops_it(tmp_path: Path) -> None:
+    def answer(method: str, target: str, body: bytes) -> bytes:
+        (tmp_path / "records.ndjson.journal").unlink(missing_ok=True)
+        return OK
+
+    origin = Origins(answer)
+    _, summary = batch(tmp_path, origin, people(100), concurrency=2)
+    assert isinstance(summary.failures[0], StorageError)
+    assert "was removed or replaced while the run went on" in str(summary.failures[0])
+    assert len(origin.seen) <= 2
+
+
 def test_a_journal_of_another_connection_is_refused(tmp_path: Path) -> None:
     async def job(target: Origin) -> None:
         files = BatchFiles(tmp_path, target)

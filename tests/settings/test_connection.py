@@ -72,6 +72,8 @@ def test_limits_and_outcomes_are_read() -> None:
         ({"headers": {"X-A": "1", "x-a": "2"}}, "headers.X-A: stands twice"),
         ({"headers": {"X": 1}}, "headers[...]: expected `str`, got `int`"),
         ({"headers": {"Authorization": "Bearer canary"}}, "headers.Authorization: a secret must not stand here"),
+        ({"headers": {"Cookie": "canary"}}, "headers.Cookie: a secret must not stand here"),
+        ({"headers": {"X-Api-Key": "canary"}}, "headers.X-Api-Key: a secret must not stand here"),
         ({**BASIC, "headers": {"authorization": "env:X"}}, "headers.authorization: refused beside authentication"),
         ({**BASIC, "password": "canary"}, "password: a secret must not stand here as bare text"),
     ],

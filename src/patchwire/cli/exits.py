@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from patchwire.errors import InputError, PatchwireError, StorageError
 from patchwire.run.batch import Summary
@@ -40,8 +41,11 @@ def code_of_batch(summary: Summary) -> int:
 
 def say(text: str) -> None:
     """One line on standard error."""
-    line = " ".join(text.split())
-    print(f"patchwire: {line}", file=sys.stderr, flush=True)
+    line = "".join(
+        character if character.isprintable() else repr(character)[1:-1] for character in " ".join(text.split())
+    )
+    with suppress(OSError):  # that nobody can read it changes nothing of the exit code
+        print(f"patchwire: {line}", file=sys.stderr, flush=True)
 
 
 def say_finishing() -> None:

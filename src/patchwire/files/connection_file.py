@@ -28,6 +28,8 @@ def load_connection(path: str | os.PathLike[str]) -> ConnectionSettings:
         raise SettingsError(place, f"not UTF-8: byte {error.start + 1} is invalid") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(place, f"not valid TOML: {error}") from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise SettingsError(place, f"not valid TOML: {error}") from None
     except RecursionError:
         raise SettingsError(place, "not valid TOML: nested too deeply") from None
     connection = parse_connection(place, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 try:
@@ -37,7 +38,8 @@ class FileLock:
 
     def release(self) -> None:
         """Remove the file, then let go."""
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # a file that stays is no lock without its holder
+            self._path.unlink()
         os.close(self._descriptor)
 
     def _is_current(self) -> bool:

@@ -17,6 +17,8 @@ from patchwire.files.read import describe
 
 BUFFER = 1 << 18
 STANDARD_OUTPUT = "-"
+MAX_SEQ = 1_000_000_000
+"""No file holds as many records; a number beyond it is none of ours."""
 
 encode = msgspec.json.Encoder().encode
 
@@ -113,7 +115,9 @@ class Written:
         self._bits = bytearray()
 
     def add(self, seq: int) -> None:
-        """Mark a number."""
+        """Mark a number. OverflowError beyond MAX_SEQ."""
+        if seq > MAX_SEQ:
+            raise OverflowError
         byte = seq >> 3
         if byte >= len(self._bits):
             self._bits.extend(bytes(max(1024, byte + 1 - len(self._bits))))

@@ -38,6 +38,8 @@ def _from_file(place: str, key: str, path: Path) -> Secret:
         raise SettingsError(place, f"{key}: {path}: {describe(error)}") from None
     except UnicodeDecodeError:
         raise SettingsError(place, f"{key}: {path}: not UTF-8") from None
+    except ValueError as error:
+        raise SettingsError(place, f"{key}: {str(path)!r}: {error}") from None
     # Editors end a file with a line break; it is no part of the secret.
     return Secret(text.removesuffix("\n").removesuffix("\r"))
 

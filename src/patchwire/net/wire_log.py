@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
+
+from patchwire.settings.secret import SECRET_FIELDS
 
 WireLog = Callable[[str], None]
 """Takes one line."""
 
-SECRET_FIELDS = frozenset(
-    {
-        b"authorization",
-        b"proxy-authorization",
-        b"authentication-info",
-        b"cookie",
-        b"set-cookie",
-        b"x-amz-security-token",
-        b"x-api-key",
-    }
-)
+HIDDEN = frozenset({b"authentication-info", b"set-cookie", *(name.encode() for name in SECRET_FIELDS)})
+_control = re.compile(rb"[\x00-\x1f\x7f-\xff]").sub
 
 
 def field_lines(headers: Iterable[tuple[bytes, bytes]], secret_fields: frozenset[bytes]) -> list[str]:
-    """Each field as text; the value of one named in SECRET_FIELDS or `secret_fields` (lower case) as ***."""
-    hidden = SECRET_FIELDS | secret_fields
+    """Each field as text; the value of one named in HIDDEN or `secret_fields` (lower case) as ***."""
+    hidden = HIDDEN | secret_fields
     return [
         f"{name.decode('latin-1')}: {'***' if name.lower() in hidden else printable(value)}" for name, value in headers
     ]
 
 
 def printable(octets: bytes) -> str:
-    """The octets as ASCII, others as \\xNN: what a peer sends must not steer a terminal."""
-    return octets.decode("ascii", "backslashreplace")
+    """The octets as visible ASCII, others as \\xNN: what a peer sends must not steer a terminal."""
+    return _control(lambda match: b"\\x%02x" % match[0][0], octets).decode("ascii")
 
 
 def sent_head(head: bytes, secret_fields: frozenset[bytes]) -> list[str]:

@@ -94,8 +94,8 @@ async def run_batch(
     """
     with ExitStack() as stack:
         file, size = _open_records(options.records)
-        if options.records != STANDARD_INPUT:
-            stack.callback(file.close)  # a thread may still wait for standard input, and hold it
+        if size is not None:
+            stack.callback(file.close)  # in a pipe a thread may still wait, and hold it
         _refuse_foreign_files(options)
         journal = Journal(Path(options.journal), settings.identity, fresh=options.fresh)
         stack.callback(journal.close)

@@ -78,6 +78,7 @@ class Journal:
                 _remove(path)
             self._database = _open(path)
             self._prepare(connection_identity)
+            self._file = _file_of(path)
         except BaseException:
             self._lock.release()
             raise
@@ -100,6 +101,8 @@ class Journal:
         `withdrawn` are numbers of intents whose records were not sent after all and are to be sent by a resume.
         """
         execute, many = self._database.execute, self._database.executemany
+        if _file_of(self.path) != self._file:  # SQLite would go on in the file that is gone, and a resume find none
+            raise StorageError(f"{self.path}: was removed or replaced while the run went on; what it knew is lost")
         try:
             execute("BEGIN IMMEDIATE")
             if intents:
@@ -202,6 +205,15 @@ class Journal:
             raise JournalError(
                 place, "belongs to another connection; name another journal, or start over with --fresh"
             )
+
+
+def _file_of(path: Path) -> tuple[int, int] | None:
+    """Which file stands at the path, or None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -12,7 +12,7 @@ from patchwire.http.exchange import Limits as ExchangeLimits
 from patchwire.http.message import Origin, Request, check_field, split_url, target_fault
 from patchwire.http.request_head import request_head
 from patchwire.settings.faults import fault_of
-from patchwire.settings.secret import REMEDY, Secret, SecretReference, parse_reference
+from patchwire.settings.secret import REMEDY, SECRET_FIELDS, Secret, SecretReference, parse_reference
 
 AUTHORIZATION = "authorization"
 SCHEMES = ("none", "basic")
@@ -194,11 +194,10 @@ def _check_header(place: str, connection: ConnectionFile, name: str, text: str) 
         )
     if sum(each.lower() == name.lower() for each in connection.headers) > 1:
         raise SettingsError(place, f"headers.{name}: stands twice, in another case")
-    if name.lower() != AUTHORIZATION:
-        return
-    if connection.authentication != "none":
+    if name.lower() in SECRET_FIELDS:
+        _reference(place, f"headers.{name}", text)
+    if name.lower() == AUTHORIZATION and connection.authentication != "none":
         raise SettingsError(place, f'headers.{name}: refused beside authentication = "{connection.authentication}"')
-    _reference(place, f"headers.{name}", text)
 
 
 def _reference(place: str, key: str, text: str) -> SecretReference:
