@@ -123,3 +123,35 @@ def test_protection_spaces_are_bounded() -> None:
     assert len(spaces.known) == MAX_SPACES
     assert spaces.covers(patch("/0/y"))
     assert not spaces.covers(patch(f"/{MAX_SPACES}/y"))
+
+
+ANSWERS = st.sampled_from([200, 202, 404, 500, 503]).map(Response) | st.sampled_from(
+    [ASKS, Response(401), Response(401, ((b"WWW-Authenticate", b"Bearer"),))]
+)
+
+
+@given(
+    st.booleans(),
+    st.lists(st.tuples(st.sampled_from(["/", "/a", "/a/b", "/c?d"]), st.booleans(), ANSWERS, ANSWERS), max_size=5),
+)
+def test_whatever_a_server_answers_credentials_stay_at_home_and_are_sent_once_a_request(
+    preemptive: bool, conversations: list[tuple[str, bool, Response, Response]]
+) -> None:
+    authentication = basic(preemptive=preemptive)
+    for path, at_home, *answers in conversations:
+        flow = authentication.flow(patch(path, "h" if at_home else "evil"))
+        told: list[tuple[Request, Response]] = []
+        step = next(flow)
+        try:
+            for answer in answers:
+                told.append((step.request, answer))
+                step = flow.send(answer)
+        except StopIteration as stop:
+            result = stop.value
+        assert result.response is told[-1][1]
+        carried = [request.header(b"authorization") for request, _ in told]
+        assert carried.count(VALUE) <= at_home
+        assert set(carried) <= {None, VALUE}
+        rejected = carried[-1] == VALUE and told[-1][1].status == 401
+        assert not rejected or result.refusal is not None
+        assert result.refusal is None or told[-1][1].status == 401

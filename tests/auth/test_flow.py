@@ -42,3 +42,21 @@ def test_a_401_to_an_authorization_field_of_the_connection_is_a_refusal() -> Non
         flow.send(Response(401))
     assert "Authorization field" in str(end.value.value.refusal)
     assert "canary" not in str(end.value.value.refusal)
+
+
+@pytest.mark.parametrize("response", [Response(200), Response(401, ((b"WWW-Authenticate", b"Basic"),)), Response(503)])
+def test_a_request_goes_out_once_and_as_it_is_whatever_is_answered(response: Response) -> None:
+    for request in (PATCH, PATCH.with_header(b"Authorization", b"Bearer canary")):
+        flow = NoAuthentication().flow(request)
+        told = [(next(flow).request, response)]
+        with pytest.raises(StopIteration):
+            flow.send(response)
+        assert told == [(request, response)]
+
+
+def test_a_flow_that_is_given_up_closes_without_a_word() -> None:
+    flow = NoAuthentication().flow(PATCH)
+    next(flow)
+    flow.close()
+    with pytest.raises(StopIteration):
+        next(flow)

@@ -90,3 +90,59 @@ def test_nothing_is_lost_doubled_or_out_of_order_whatever_happens(steps: list[tu
         assert lanes.waiting_bytes == sum(weight(each) for each in inside)
     assert sorted(left) == list(range(len(added)))
     assert all(order == sorted(order) for order in taken.values())
+
+
+ACTIONS = st.lists(
+    st.tuples(st.just("add"), st.integers(0, 3))
+    | st.tuples(st.just("take"), st.just(0))
+    | st.tuples(st.sampled_from(["applied", "rejected", "not_sent", "unknown"]), st.integers(0, 9)),
+    max_size=60,
+)
+
+
+@given(ACTIONS, st.sets(st.integers(0, 3)))
+def test_lanes_do_what_a_queue_for_each_lane_would_do_in_whatever_order_records_come_home(
+    actions: list[tuple[str, int]], held_before: set[int]
+) -> None:
+    lanes = Lanes()
+    queues: dict[bytes, list[Record]] = {b"/%d" % lane: [] for lane in range(4)}
+    holders: dict[bytes, str] = {}
+    flying: list[Record] = []
+    for lane in held_before:
+        lanes.hold(b"/%d" % lane, "earlier")
+        holders[b"/%d" % lane] = "earlier"
+    for seq, (action, number) in enumerate(actions):
+        if action == "add":
+            new = record(seq, str(number))
+            assert lanes.add(new) == holders.get(new.lane)
+            if new.lane not in holders:
+                queues[new.lane].append(new)
+        elif action == "take":
+            free = [queue[0] for queue in queues.values() if queue and queue[0] not in flying]
+            taken = lanes.take()
+            assert (taken in free) if free else (taken is None)
+            if taken is not None:
+                flying.append(taken)
+        elif flying:
+            home = flying.pop(number % len(flying))
+            queue = queues[home.lane]
+            assert queue.pop(0) is home
+            successors = lanes.finish(home, Outcome(action))
+            if action == "unknown":
+                assert successors == queue
+                queue.clear()
+                holders[home.lane] = home.id
+            else:
+                assert successors == []
+        waiting = [each for queue in queues.values() for each in queue]
+        assert (lanes.waiting, lanes.waiting_bytes) == (len(waiting), sum(map(weight, waiting)))
+
+
+def test_a_query_makes_no_lane_of_its_own() -> None:
+    one, other = record(0), record(1)
+    assert one.request.target != other.request.target
+    lanes = Lanes()
+    lanes.add(one)
+    lanes.add(other)
+    assert lanes.take() is one
+    assert lanes.take() is None

@@ -66,3 +66,29 @@ def test_202_and_207_are_marked(status: int, mark: bytes) -> None:
 def test_a_held_record_names_its_holder_and_had_no_attempt() -> None:
     line = held_line(RECORD, "r0")
     assert (line.outcome, line.error, line.attempts, line.status) == ("not_sent", "held by r0", 0, None)
+
+
+def test_a_held_record_keeps_its_properties() -> None:
+    assert b'"properties":{"k":1.50}' in encode(held_line(RECORD, "r0"))
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_statuses_can_be_added_to_those_that_leave_it_open(status: int) -> None:
+    assert judge(Sent.YES, status, (500, 502, 503, 504)) is U
+
+
+def test_the_head_decides_and_what_befell_the_body_stands_beside_it() -> None:
+    line = outcome_line(RECORD, [Attempt(A, Sent.YES, 200, etag='"v4"', error="body cut short")], 0.0)
+    assert (line.outcome, line.status, line.etag, line.error) == ("applied", 200, '"v4"', "body cut short")
+
+
+@pytest.mark.parametrize("status", [404, 409, 412, 422])
+def test_an_answer_to_a_retry_does_not_end_an_unknown(status: int) -> None:
+    first = Attempt(U, Sent.MAYBE, error="connection lost")
+    assert join([first, Attempt(R, Sent.YES, status)]) is first
+    assert join([first, Attempt(R, Sent.YES, status), Attempt(N, Sent.NO)]) is first
+
+
+def test_a_later_2xx_ends_an_unknown() -> None:
+    applied = Attempt(A, Sent.YES, 204)
+    assert join([Attempt(U, Sent.MAYBE), applied]) is applied

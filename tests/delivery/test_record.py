@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import combinations
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from patchwire.delivery.record import Record, RecordParser, line_digest, with_body
 from patchwire.errors import RecordError
 from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
+from patchwire.http.request_head import request_head
 from patchwire.settings.connection import parse_connection, resolve
 from patchwire.settings.secret import Secret
 
@@ -178,3 +180,91 @@ def test_any_octets_are_a_record_or_a_record_error(line: bytes) -> None:
     except RecordError as error:
         assert error.problem
         assert msgspec.json.encode(error.problem)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"a" : 1.50, "b":1e5,\t"c":-0.0}',
+        '{"a": 1, "a": 2}',
+        '{"\\u0061": "\\ud83d\\ude00\\/"}',
+        "[ 1E+2,1e-0 , 12345678901234567890.12345678901234567890]",
+        '{"path": "/other", "body": {}}',
+        "{ }",
+        "[\t]",
+    ],
+)
+@pytest.mark.parametrize("behind", ["", ', "id": "r1"'])
+def test_a_body_goes_out_as_it_was_written(body: str, behind: str) -> None:
+    record = parse(f'{{"body": {body} , "path": "a"{behind}}}')
+    assert (record.request.body, record.path) == (body.encode(), "a")
+
+
+GIVEN_BODIES = {"body": {}, "body_text": "x", "body_base64": "eA==", "body_file": "x"}
+
+
+@pytest.mark.parametrize("names", [names for count in (2, 3, 4) for names in combinations(GIVEN_BODIES, count)])
+def test_a_record_with_more_than_one_body_is_refused_with_the_names_of_all(names: tuple[str, ...]) -> None:
+    with pytest.raises(RecordError) as caught:
+        parse(json.dumps({"path": "a", "media_type": "a/b", **{name: GIVEN_BODIES[name] for name in names}}))
+    assert caught.value.problem.startswith(f"has {' and '.join(names)}; give one of ")
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [("body", 1), ("body", "text"), ("body", True), ("body", None), ("body_text", "{}"), ("body_base64", "e30="),
+     ("body_file", "a.json")],
+)  # fmt: skip
+def test_only_objects_and_arrays_imply_a_media_type(member: str, value: Any) -> None:
+    with pytest.raises(RecordError) as caught:
+        parse(json.dumps({"path": "a", member: value}))
+    assert caught.value.problem.startswith(f"media_type: missing; {member} implies none")
+
+
+@pytest.mark.parametrize("body", [{}, []])
+def test_a_media_type_that_is_named_takes_the_place_of_the_implied_one(body: Any) -> None:
+    record = parse(json.dumps({"path": "a", "body": body, "media_type": "application/vnd.x+json"}))
+    assert record.request.all_values(b"content-type") == [b"application/vnd.x+json"]
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [("path", None), ("id", 1.5), ("id", True), ("query", []), ("headers", "X: y"), ("body_text", 1),
+     ("body_base64", {}), ("body_file", 1), ("media_type", []), ("if_match", 3), ("idempotent", "true"),
+     ("idempotent", 1)],
+)  # fmt: skip
+def test_a_member_of_the_wrong_type_is_named(member: str, value: Any) -> None:
+    with pytest.raises(RecordError) as caught:
+        parse(json.dumps({"path": "a", "body": {}, member: value}))
+    assert caught.value.problem.startswith(f"{member}: expected ")
+
+
+HOSTILE = st.text(max_size=8) | st.sampled_from(
+    ["a\r\nX: y", "a\nb", "\x00", "a\r", "X-A", '"v1"', '"a\r\nX: y"', 'W/"\x7f"', "\u010a", "\u560d", "\u560a"]
+)
+
+
+@given(st.sampled_from(["path", "media_type", "if_match", "name", "value", "query"]), HOSTILE)
+def test_no_member_can_inject_a_line(member: str, hostile: str) -> None:
+    texts = {"path": "a", "media_type": "a/b", "if_match": '"v1"', "name": "X", "value": "y", "query": "q"}
+    texts[member] = hostile
+    line = {
+        "path": texts["path"], "media_type": texts["media_type"], "if_match": texts["if_match"], "body": {},
+        "headers": {texts["name"]: texts["value"]}, "query": {texts["query"]: texts["query"]},
+    }  # fmt: skip
+    try:
+        request = parse(json.dumps(line)).request
+    except RecordError:
+        assert member != "query"
+        return
+    lines = request_head(request)[0].split(b"\r\n")
+    assert lines[1:] == [
+        b"Host: example.com",
+        *(name + b": " + value for name, value in request.headers),
+        b"Content-Length: 2",
+        b"",
+        b"",
+    ]
+    assert lines[0].startswith(b"PATCH /v1") and lines[0].endswith(b" HTTP/1.1") and lines[0].count(b" ") == 2
+    assert not any(octet in line for line in lines for octet in (b"\r", b"\n", b"\x00"))
+    assert len(request.headers) == 3

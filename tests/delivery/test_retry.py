@@ -81,3 +81,68 @@ def test_a_refused_expectation_is_dropped_once() -> None:
     assert after(rejected(417), expects=True) == Again(100.0, without_expect=True)
     assert after(rejected(417, 3.0), expects=True) == Again(103.0, without_expect=True)
     assert after(rejected(417), expects=False) is None
+
+
+@pytest.mark.parametrize("status", range(300, 600))
+def test_of_all_refusals_only_those_that_ask_for_another_try_are_resent(status: int) -> None:
+    asks = status in (408, 421, 425, 429)
+    assert (after(rejected(status)) is not None) is asks
+    assert (after(rejected(status, 1.0)) is not None) is (asks or status == 503)
+
+
+@given(st.sampled_from([408, 421, 425, 429, 503]), st.floats(0, 200), st.floats(0, 1), st.integers(1, 3))
+def test_a_pause_that_the_server_names_is_kept_to_the_second_or_not_waited_for(
+    status: int, pause: float, jitter: float, attempts: int
+) -> None:
+    again = after(*[rejected(status, pause)] * attempts, jitter=jitter)
+    assert again == (Again(100.0 + pause) if pause <= POLICY.max_retry_after else None)
+
+
+@given(st.lists(ATTEMPTS, min_size=1, max_size=12), st.booleans(), st.booleans())
+def test_attempts_are_bounded_whatever_comes(coming: list[Attempt], idempotent: bool, expects: bool) -> None:
+    made: list[Attempt] = []
+    for attempt in coming * POLICY.max_attempts:
+        made.append(attempt)
+        if after(*made, idempotent=idempotent, expects=expects) is None:
+            break
+    assert len(made) <= POLICY.max_attempts
+
+
+@pytest.mark.parametrize(("attempts", "ceiling"), [(1, 0.4), (2, 0.8), (3, 1.6), (4, 3.2)])
+def test_delays_double_from_the_base_up_to_the_longest(attempts: int, ceiling: float) -> None:
+    def last_moment(policy: RetryPolicy) -> Again | None:
+        made = [Attempt(Outcome.UNKNOWN, Sent.MAYBE)] * attempts
+        return next_attempt(made, idempotent=True, expects=False, policy=policy, now=0.0, jitter=1.0)
+
+    assert last_moment(RetryPolicy()) == Again(ceiling)
+    assert last_moment(RetryPolicy(max_delay=0.5)) == Again(min(ceiling, 0.5))
+
+
+@given(st.lists(ATTEMPTS, min_size=1, max_size=6), st.floats(0, 1))
+def test_a_record_that_is_driven_by_the_policy_is_never_resent_behind_an_attempt_that_may_have_changed_something(
+    coming: list[Attempt], jitter: float
+) -> None:
+    made: list[Attempt] = []
+    for attempt in coming:
+        made.append(attempt)
+        if after(*made, jitter=jitter) is None:
+            break
+    assert all(attempt.outcome in (Outcome.NOT_SENT, Outcome.REJECTED) for attempt in made[:-1])
+
+
+def test_an_unknown_attempt_is_not_forgotten_when_a_later_one_was_not_sent() -> None:
+    made = [Attempt(Outcome.UNKNOWN, Sent.MAYBE), Attempt(Outcome.NOT_SENT, Sent.NO)]
+    assert after(*made, idempotent=False) is None
+    assert after(*made, idempotent=True) is not None
+
+
+def test_what_was_applied_is_never_resent_whatever_came_behind_it() -> None:
+    made = [Attempt(Outcome.APPLIED, Sent.YES, 200), Attempt(Outcome.NOT_SENT, Sent.NO)]
+    assert after(*made, idempotent=True) is None
+
+
+def test_delays_stay_finite_after_thousands_of_attempts() -> None:
+    made = [Attempt(Outcome.NOT_SENT, Sent.NO)] * 5000
+    policy = RetryPolicy(max_attempts=10_000)
+    again = next_attempt(made, idempotent=True, expects=False, policy=policy, now=0.0, jitter=1.0)
+    assert again == Again(policy.max_delay)

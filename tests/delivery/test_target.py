@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 import pytest
 from hypothesis import given
@@ -81,3 +81,32 @@ def test_what_is_joined_is_a_clean_target_and_any_other_path_has_a_remedy_that_w
     assert target.startswith(b"/v1")
     assert target_fault(target) is None
     assert not re.search(rb"[\x00-\x20\x7f-\xff#]", target)
+
+
+PARTS = st.lists(st.sampled_from(["a", "b.c", "..", ".", "%2F", "%20", "%41", "x=1;y", "", ":", "@"]), max_size=4)
+
+
+@given(PARTS.map("/".join), PARTS.map("/".join), st.booleans(), st.booleans())
+def test_between_base_and_path_stands_one_slash_and_both_stay_as_they_are(
+    base: str, path: str, base_ends_with_slash: bool, path_begins_with_slash: bool
+) -> None:
+    base = "/" + base.strip("/")
+    path = path.strip("/") or "a"
+    joined = join_target(
+        base.encode() + b"/" * (base_ends_with_slash and base != "/"),
+        b"",
+        "/" * path_begins_with_slash + path,
+        {},
+    )
+    assert joined.decode() == base.rstrip("/") + "/" + path
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=6), st.text(max_size=6), min_size=1, max_size=3))
+def test_members_of_the_query_come_back_from_the_wire_as_they_were_given(query: dict[str, str]) -> None:
+    target = join_target(b"/", b"", "a", query)
+    assert b"+" not in target
+    assert parse_qsl(target.partition(b"?")[2].decode("ascii"), keep_blank_values=True) == list(query.items())
+
+
+def test_a_question_mark_with_nothing_behind_it_stays_as_it_was_written() -> None:
+    assert join_target(b"/v1", b"", "a?", {}) == b"/v1/a?"

@@ -54,3 +54,53 @@ def test_a_missing_file_and_a_directory_are_named(tmp_path: Path) -> None:
         load_connection(tmp_path / "none.toml")
     with pytest.raises(SettingsError, match="is a directory"):
         load_connection(tmp_path)
+
+
+BASIC = 'base_url = "http://h"\nauthentication = "basic"\nuser = "svc"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "base_url: missing"),
+        ('base_url = "http://h"\nbase_ulr = "x"', "base_ulr: unknown key"),
+        ('base_url = "http://h"\npreemptive = "yes"', "preemptive: expected `bool`, got `str`"),
+        ('base_url = "http://h"\n[limits]\nread_timeout = 0', "limits.read_timeout: expected a number above 0"),
+        ('base_url = "http//h"', "base_url: 'http//h' must begin with http:// or https://"),
+        (BASIC, "password: missing"),
+        (BASIC + 'password = "canary"', "password: a secret must not stand here as bare text; write it as"),
+        (BASIC + 'password = "env:PATCHWIRE_NOT_SET"', "password: the environment variable PATCHWIRE_NOT_SET"),
+        (BASIC + 'password = "literal:canary\\u0001"', "the password holds a control character"),
+        (BASIC + 'password = "literal:canary"\n[headers]\nAuthorization = "literal:canary"', "headers.Authorization"),
+        ('base_url = "http://h"\n\n[headers]\nX = \n', "not valid TOML: Invalid value (at line 4, column 5)"),
+        ('base_url = "http://h"\n[limits\n', "not valid TOML: "),
+        ('base_url = "http://h"\nbase_url = "http://i"\n', "not valid TOML: Cannot overwrite a value"),
+    ],
+)
+def test_each_fault_of_a_file_is_one_line_that_names_file_and_key(tmp_path: Path, text: str, problem: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(SettingsError) as caught:
+        load_connection(path)
+    assert str(caught.value).startswith(f"{path}: {problem}"), str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_paths_are_relative_to_the_connection_file_wherever_the_program_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "secret").write_text("right", "utf-8")
+    (tmp_path / "elsewhere" / "secret").write_text("wrong", "utf-8")
+    write(tmp_path, BASIC + 'password = "file:secret"')
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load_connection("../crm.toml").password.reveal() == "right"
+
+
+def test_a_faulty_secret_is_named_by_its_file_and_key_without_its_text(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("canary\r\nX: canary\n", "utf-8")
+    path = write(tmp_path, 'base_url = "http://h"\n[headers]\nAuthorization = "file:secret"')
+    with pytest.raises(SettingsError) as caught:
+        load_connection(path)
+    assert str(caught.value).startswith(f"{path}: headers.Authorization: ")
+    assert "canary" not in str(caught.value)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +57,52 @@ def test_many_processes_that_want_it_at_once_get_it_one_after_the_other(tmp_path
     processes = [subprocess.Popen([sys.executable, "-c", program, path, log]) for _ in range(4)]
     assert [process.wait(60) for process in processes] == [0] * 4
     assert log.read_text() == "()" * 80
+
+
+@pytest.mark.parametrize("content", [b"", b"1\n", b"something else"])
+def test_a_file_that_nobody_holds_is_no_obstacle(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "lock"
+    path.write_bytes(content)
+    lock = FileLock(path)
+    with pytest.raises(LockedError):
+        FileLock(path)
+    lock.release()
+
+
+def test_a_lock_whose_file_is_removed_while_it_is_taken_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    flock, taken = fcntl.flock, []
+
+    def removed_or_replaced_meanwhile(descriptor: int, operation: int) -> None:
+        flock(descriptor, operation)
+        taken.append(descriptor)
+        if len(taken) <= 2:
+            path.unlink()
+        if len(taken) == 2:
+            (tmp_path / "other").touch()
+            (tmp_path / "other").rename(path)
+
+    monkeypatch.setattr(fcntl, "flock", removed_or_replaced_meanwhile)
+    lock = FileLock(path)
+    assert len(taken) == 3
+    assert os.fstat(taken[-1]).st_ino == path.stat().st_ino
+    lock.release()
+    assert not path.exists()
+
+
+def test_a_file_system_that_cannot_lock_says_so_and_keeps_no_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def no_locks(descriptor: int, operation: int) -> None:
+        tried.append(descriptor)
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(OSError, match="No locks available"):
+        FileLock(tmp_path / "lock")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(tried[0])

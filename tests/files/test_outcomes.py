@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -94,3 +95,80 @@ def test_a_full_device_is_named_when_the_file_is_written_or_closed() -> None:
     file.write([b"x"])
     with pytest.raises(StorageError, match="/dev/full: no space left"):
         file.close()
+
+
+@given(st.data())
+def test_each_outcome_stands_once_after_a_kill_at_any_octet_and_a_resume(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("resume") / "out"
+    order = data.draw(st.permutations(range(8)))
+    settled = data.draw(st.sets(st.integers(0, 7)))
+    whole = b"".join(encode(line(seq)) + b"\n" for seq in order if seq in settled)
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
+    file = open_output(str(path), (line(seq) for seq in sorted(settled)))
+    file.write(encode(line(seq)) for seq in range(8) if seq not in settled)
+    file.close()
+    assert sorted(seqs(path)) == list(range(8))
+    assert path.read_bytes().endswith(b"\n")
+
+
+def test_a_file_that_replaces_another_takes_its_place_when_it_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "failed"
+    path.write_bytes(b"before\n")
+    file = LineFile(str(path), replacing=True)
+    file.write([b"after"])
+    assert path.read_bytes() == b"before\n"
+    file.close()
+    assert path.read_bytes() == b"after\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_not_kept_leaves_the_other_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "failed"
+    path.write_bytes(b"before\n")
+    file = LineFile(str(path), replacing=True)
+    file.write([b"after"])
+    file.close(keep=False)
+    assert path.read_bytes() == b"before\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_take_the_others_place_is_named_and_goes(tmp_path: Path) -> None:
+    path = tmp_path / "failed"
+    file = LineFile(str(path), replacing=True)
+    file.write([b"after"])
+    path.mkdir()
+    with pytest.raises(StorageError, match="failed: is a directory"):
+        file.close()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("settled", [None, []])
+def test_a_directory_is_no_output(tmp_path: Path, settled: list[OutcomeLine] | None) -> None:
+    with pytest.raises(StorageError, match="is a directory"):
+        open_output(str(tmp_path), settled)
+
+
+def test_standard_output_takes_all_of_earlier_runs_and_stays_open(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    file = open_output("-", [line(0), line(1)])
+    file.write([encode(line(2))])
+    file.close()
+    sys.stdout.buffer.write(b"{}\n")
+    sys.stdout.flush()
+    written = capsysbinary.readouterr().out
+    assert written == b"".join(encode(line(seq)) + b"\n" for seq in range(3)) + b"{}\n"
+
+
+def test_a_closed_standard_output_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(StorageError, match="^-: standard output is closed$"):
+        LineFile("-")
+
+
+def test_a_file_of_one_line_that_is_no_outcome_is_not_taken_for_a_torn_one(tmp_path: Path) -> None:
+    path = tmp_path / "precious.json"
+    path.write_text('{"precious": true}', "utf-8")
+    with pytest.raises(InputError, match="is no outcome line"):
+        open_output(str(path), [])
+    assert path.read_text("utf-8") == '{"precious": true}'

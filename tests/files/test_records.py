@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,43 @@ def test_a_body_file_is_relative_to_the_records(tmp_path: Path) -> None:
         read_body(tmp_path, "none")
     with pytest.raises(RecordError, match="body_file: .*a: over 0 bytes"):
         read_body(tmp_path, "a", max_body=0)
+
+
+@given(
+    st.sampled_from([b"", b"\xef\xbb\xbf", b"\xef\xbb", b"\n\xef\xbb\xbf"]),
+    st.text("a\n \r\t", max_size=30).map(str.encode),
+    st.integers(1, 5),
+)
+def test_only_a_mark_at_the_very_beginning_is_taken_off_and_blank_lines_are_counted(
+    start: bytes, content: bytes, size: int
+) -> None:
+    expected = [
+        (number, line)
+        for number, line in enumerate((start + content).removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1)
+        if line.strip()
+    ]
+    assert all_lines(start + content, size) == expected
+
+
+def test_a_line_is_read_while_its_writer_has_not_ended() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as file, os.fdopen(writing, "wb", buffering=0) as pipe:
+        reader = LineReader(file, "-")
+        pipe.write(b"\n{}\n{")
+        assert reader.read_block() == [(2, b"{}")]
+        pipe.write(b"}\n")
+        assert reader.read_block() == [(3, b"{}")]
+
+
+def test_a_line_longer_than_a_block_is_read_whole() -> None:
+    line = b"x" * (3 * records.BLOCK_SIZE + 1)
+    assert all_lines(line + b"\n" + line, records.BLOCK_SIZE) == [(1, line), (2, line)]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("", "is no regular file"), ("folder", "is no regular file"), ("a\0b", "embedded null")]
+)
+def test_what_is_no_file_is_no_body(tmp_path: Path, name: str, problem: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(RecordError, match=f"^body_file: .*{problem}"):
+        read_body(tmp_path, name)

@@ -83,3 +83,10 @@ def test_a_keyring_that_gives_nothing_says_why(
     monkeypatch.setitem(sys.modules, "keyring", module)
     with pytest.raises(SettingsError, match=problem):
         read("keyring", "crm/eu/svc")
+
+
+def test_an_environment_variable_that_is_not_utf_8_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANARY", "canary\udcff")
+    with pytest.raises(SettingsError, match="environment variable CANARY is not UTF-8") as caught:
+        read_secret("c.toml", "password", SecretReference("env", "CANARY"), Path())
+    assert "canary" not in str(caught.value).replace("CANARY", "")

@@ -142,3 +142,70 @@ def test_a_fault_in_a_target_is_the_first_octet_that_is_not_allowed(target: byte
     assert (fault is None) == bool(re.fullmatch(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})*", target))
     if fault is not None:
         assert target_fault(target[:fault]) is None
+
+
+@given(st.lists(st.tuples(OCTETS | st.sampled_from([b"X-A", b"Accept"]), OCTETS), max_size=4), st.binary(max_size=9))
+def test_a_head_holds_the_fields_it_was_given_each_on_one_line_and_nothing_else(
+    fields: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    try:
+        head, _, _ = request_head(Request("PATCH", H, b"/a", tuple(fields), body))
+    except LocalProtocolError:
+        return
+    added = [] if any(name.lower() == b"host" for name, _ in fields) else [b"Host: h"]
+    assert head.split(b"\r\n") == [
+        b"PATCH /a HTTP/1.1",
+        *added,
+        *(name + b": " + value for name, value in fields),
+        b"Content-Length: %d" % len(body),
+        b"",
+        b"",
+    ]
+
+
+TOKEN_OCTETS = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+VALUE_OCTETS = frozenset({0x09, *range(0x20, 0x7F), *range(0x80, 0x100)})
+TARGET_OCTETS = frozenset(
+    b"-._~!$&'()*+,;=:@/?0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+)
+
+
+def constructs(method: str = "PATCH", target: bytes = b"/", name: bytes = b"X", value: bytes = b"x") -> bool:
+    try:
+        Request(method, H, target, ((name, value),))
+    except LocalProtocolError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("octet", range(256))
+def test_every_octet_is_taken_exactly_where_its_grammar_has_it(octet: int) -> None:
+    one = bytes([octet])
+    assert constructs(name=b"X" + one) is (octet in TOKEN_OCTETS)
+    assert constructs(method="X" + chr(octet)) is (octet in TOKEN_OCTETS)
+    assert constructs(value=b"a" + one + b"b") is (octet in VALUE_OCTETS)
+    assert constructs(value=one) is (octet in VALUE_OCTETS - set(b" \t"))
+    assert constructs(target=b"/a" + one + b"b") is (octet in TARGET_OCTETS)
+
+
+@pytest.mark.parametrize("line", [(b"X", b"a\r\nY: b"), (b"X\nY", b"b"), (b"X", b"\x00"), (b"Content-Length", b"1")])
+def test_a_field_that_is_added_later_is_checked_as_well(line: tuple[bytes, bytes]) -> None:
+    with pytest.raises(LocalProtocolError):
+        request_to("PATCH", "http://h/").with_header(*line)
+
+
+def test_all_values_of_a_requests_field_are_found_in_their_order() -> None:
+    request = request_to("PATCH", "http://h/", [("Accept", "a/b"), ("X", "y"), ("accept", "c/d")])
+    assert request.all_values(b"accept") == [b"a/b", b"c/d"]
+    assert request.all_values(b"none") == []
+
+
+@pytest.mark.parametrize("host", ["h\r\nX: y", "", "a b", "h/x", "user@h", "[::1]", "caf\xe9"])
+def test_an_origin_whose_host_could_become_two_lines_or_another_place_is_refused(host: str) -> None:
+    with pytest.raises(LocalProtocolError, match="is no host"):
+        Origin("http", host, 80)
+
+
+@pytest.mark.parametrize("host", ["h", "a-b.example", "127.0.0.1", "::1", "fe80::1%25eth0", "xn--caf-dma.example"])
+def test_an_origin_has_a_name_or_an_address(host: str) -> None:
+    assert Origin("http", host, 80).host == host

@@ -5,6 +5,7 @@ import pytest
 from patchwire.auth.basic import BasicAuthentication
 from patchwire.auth.flow import NoAuthentication
 from patchwire.errors import LocalProtocolError
+from patchwire.http.message import request_to
 from patchwire.settings.authentication import authentication_for
 from patchwire.settings.connection import parse_connection, resolve
 from patchwire.settings.secret import Secret
@@ -29,3 +30,12 @@ def test_a_password_that_cannot_be_sent_is_refused_unseen() -> None:
     with pytest.raises(LocalProtocolError, match="the password holds a control character") as caught:
         authentication_for(settings)
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("preemptive", [True, False])
+def test_preemptive_says_whether_the_first_request_carries_the_credentials(preemptive: bool) -> None:
+    file = parse_connection("c", {**BASIC, "preemptive": preemptive})
+    flow = authentication_for(resolve("c", file, {"password": Secret("canary")})).flow(
+        request_to("PATCH", "http://h/")
+    )
+    assert (next(flow).request.header(b"authorization") is not None) is preemptive

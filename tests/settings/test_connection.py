@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -145,3 +146,62 @@ def test_the_identity_changes_with_what_shapes_requests_and_not_with_secrets_or_
     assert one.identity != settings(headers={"Accept": "x"}).identity
     assert one.identity != settings({"headers.X-Key": "a"}, headers={"X-Key": "env:A", "Accept": "y"}).identity
     assert settings().identity != settings(base_url="http://h/v2").identity
+
+
+@pytest.mark.parametrize("key", ["connect_timeout", "read_timeout", "max_response_head", "max_response_body"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_every_limit_is_above_0(key: str, value: int) -> None:
+    with pytest.raises(SettingsError, match=rf"^crm\.toml: limits\.{key}: expected a number above 0, got {value}"):
+        settings(limits={key: value})
+
+
+@pytest.mark.parametrize(
+    ("data", "key"),
+    [
+        ({"base_url": 1}, "base_url"),
+        ({"authentication": 1}, "authentication"),
+        ({"authentication": ["basic"]}, "authentication"),
+        ({"user": 1}, "user"),
+        ({"password": ["literal:canary"]}, "password"),
+        ({"preemptive": 1}, "preemptive"),
+        ({"preemptive": "canary"}, "preemptive"),
+        ({"headers": "X: canary"}, "headers"),
+        ({"headers": ["canary"]}, "headers"),
+        ({"outcomes": 502}, "outcomes"),
+        ({"outcomes": {"unknown_statuses": 502}}, "outcomes.unknown_statuses"),
+        ({"limits": []}, "limits"),
+        ({"limits": {"read_timeout": True}}, "limits.read_timeout"),
+        ({"limits": {"max_response_head": True}}, "limits.max_response_head"),
+        ({"limits": {"max_response_head": 1.5}}, "limits.max_response_head"),
+    ],
+)
+def test_a_wrong_type_is_named_with_its_key_and_what_was_expected(data: dict[str, Any], key: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_connection("crm.toml", {"base_url": "http://h", **data})
+    assert str(caught.value).startswith(f"crm.toml: {key}: expected ")
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("table", ["", "outcomes.", "limits."])
+def test_an_unknown_key_is_named_in_every_table(table: str) -> None:
+    data = {"base_url": "http://h", "x": 1} if not table else {"base_url": "http://h", table[:-1]: {"x": 1}}
+    with pytest.raises(
+        SettingsError, match=rf"^crm\.toml: {table}x: unknown key; remove it, or correct its spelling$"
+    ):
+        parse_connection("crm.toml", data)
+
+
+def test_a_connection_without_a_base_url_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match=r"^crm\.toml: base_url: missing$"):
+        parse_connection("crm.toml", {})
+
+
+def test_settings_with_a_secret_are_not_pickled() -> None:
+    with pytest.raises(TypeError, match="a secret is not pickled"):
+        pickle.dumps(settings({"headers.X-Key": "canary"}, headers={"X-Key": "env:KEY"}))
+
+
+def test_a_base_url_is_part_of_no_error_once_it_holds_a_password() -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_connection("crm.toml", {"base_url": "http://svc:canary@h/"})
+    assert "canary" not in str(caught.value)

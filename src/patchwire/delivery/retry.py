@@ -45,7 +45,10 @@ def next_attempt(
 ) -> Again | None:
     """When to send again, or None: the record's outcome stands. `jitter` is drawn evenly from 0 to 1 by the caller."""
     last = attempts[-1]
-    if len(attempts) >= policy.max_attempts or not _may_repeat(last, idempotent, expects):
+    outcomes = {attempt.outcome for attempt in attempts}
+    if Outcome.APPLIED in outcomes or (Outcome.UNKNOWN in outcomes and not idempotent):
+        return None
+    if len(attempts) >= policy.max_attempts or not _may_repeat(last, expects):
         return None
     without_expect = last.status == 417
     if last.retry_after is not None:
@@ -53,17 +56,15 @@ def next_attempt(
         return Again(at, without_expect) if last.retry_after <= policy.max_retry_after else None
     if without_expect or (last.outcome is Outcome.NOT_SENT and len(attempts) == 1):
         return Again(now, without_expect)
-    ceiling = min(policy.max_delay, policy.base_delay * 2.0 ** len(attempts))
+    ceiling = min(policy.max_delay, policy.base_delay * 2.0 ** min(len(attempts), 60))
     return Again(now + jitter * ceiling)
 
 
-def _may_repeat(last: Attempt, idempotent: bool, expects: bool) -> bool:
+def _may_repeat(last: Attempt, expects: bool) -> bool:
     if last.outcome is Outcome.NOT_SENT:
         return True
     if last.outcome is Outcome.UNKNOWN:
-        return idempotent
-    if last.outcome is Outcome.APPLIED:
-        return False
+        return True  # of an idempotent record
     if last.status == 417:
         return expects
     return last.status in ASKS_FOR_ANOTHER_TRY or (last.status == 503 and last.retry_after is not None)

@@ -19,9 +19,9 @@ def join_target(base_path: bytes, base_query: bytes, path: str, query: Mapping[s
     LocalProtocolError names the first character that RFC 3986 does not allow, and the encoded form.
     """
     octets = _checked(path)
-    own_path, _, own_query = octets.partition(b"?")
+    own_path, mark, own_query = octets.partition(b"?")
     target = base_path.removesuffix(b"/") + b"/" + own_path.removeprefix(b"/") if own_path else base_path
-    if base_query or own_query or query:
+    if base_query or mark or query:
         members = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items())
         target += b"?" + b"&".join(part for part in (base_query, own_query, members.encode()) if part)
     return target

@@ -23,6 +23,9 @@ MAX_SEQ = 1_000_000_000
 encode = msgspec.json.Encoder().encode
 
 
+_OURS = b'{"seq":'
+
+
 class _Seq(Struct):
     seq: int
 
@@ -116,7 +119,7 @@ class Written:
 
     def add(self, seq: int) -> None:
         """Mark a number. OverflowError beyond MAX_SEQ."""
-        if seq > MAX_SEQ:
+        if not 0 <= seq <= MAX_SEQ:
             raise OverflowError
         byte = seq >> 3
         if byte >= len(self._bits):
@@ -139,6 +142,8 @@ def _cut_torn_line(path: Path) -> Written:
         with path.open("r+b") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
+                    if not _OURS.startswith(line[: len(_OURS)]):
+                        raise InputError(f"{path}:{number}", "is no outcome line; name another --output")
                     break
                 try:
                     written.add(decode(line).seq)

@@ -28,6 +28,10 @@ def _from_environment(place: str, key: str, name: str) -> Secret:
     text = os.environ.get(name)
     if text is None:
         raise SettingsError(place, f"{key}: the environment variable {name} is not set")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise SettingsError(place, f"{key}: the environment variable {name} is not UTF-8") from None
     return Secret(text)
 
 

@@ -30,12 +30,20 @@ _other_form = re.compile(
 ).fullmatch
 
 
+# A reg-name or IPv4 address; an IPv6 address, with its zone (RFC 3986 section 3.2.2, RFC 6874).
+_host = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=%]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9\-._~%]+)?").fullmatch
+
+
 class Origin(Struct, frozen=True, order=True):
     """Scheme, host and port: what a connection leads to (RFC 9110 section 4.3.1). IPv6 hosts stand unbracketed."""
 
     scheme: str
     host: str
     port: int
+
+    def __post_init__(self) -> None:
+        if not _host(self.host):
+            raise LocalProtocolError(f"{self.host!r} is no host (RFC 3986 section 3.2.2)")
 
     @property
     def authority(self) -> str:

@@ -7,7 +7,7 @@ import re
 import msgspec
 
 _at_path = re.compile(r"(.*?)(?: - at `(?:key in )?\$\.?(.*)`)?", re.DOTALL).fullmatch
-_named = re.compile(r"Object (contains unknown|missing required) field `(.*)`").fullmatch
+_named = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL).fullmatch
 
 
 def fault_of(error: msgspec.ValidationError) -> str:
