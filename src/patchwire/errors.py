@@ -51,12 +51,31 @@ class ConnectError(TransportError):
         super().__init__(message, origin=origin, sent=Sent.NO)
 
 
+class HandshakeError(ConnectError):
+    """TLS was not agreed upon: a certificate that is not trusted, an alert, a peer that does not speak it.
+
+    Also where the peer of a new TLS 1.3 connection rejects our certificate after the request has left: what it never
+    admitted it has not read (RFC 8446 section 4.4.2.4).
+    """
+
+
 class ConnectionLostError(TransportError):
     """The connection broke while a request was on it."""
 
 
 class ReadTimeoutError(TransportError):
     """The peer was silent for longer than `limits.read_timeout`."""
+
+
+class TlsError(PatchwireError):
+    """What the TLS engine cannot go on from. `origin` is not known to it; who drives it says more.
+
+    `refuses_handshake`: the peer's alert ends the handshake, of which it has not seen the end yet itself.
+    """
+
+    def __init__(self, message: str, *, refuses_handshake: bool = False) -> None:
+        super().__init__(message)
+        self.refuses_handshake = refuses_handshake
 
 
 class CredentialsRejectedError(PatchwireError):

@@ -21,6 +21,7 @@ from patchwire.http.message import Origin, Request, request_to
 from patchwire.net.connection import Connection, Reply
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.dial import dial
+from patchwire.net.wire import TcpWire, Wire
 from patchwire.net.wire_log import field_lines
 from tests.support.cancelling import cancelled_at_every_checkpoint, open_descriptors
 from tests.support.peer import RequestReader, listening, reset, socket_pair
@@ -31,8 +32,11 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 Peer = Callable[[trio.SocketStream], Awaitable[None]]
 
 
-def connection_on(sock: socket.socket, *, read_timeout: float = 5.0, limits: Limits = DEFAULT_LIMITS) -> Connection:
-    return Connection(sock, ORIGIN, limits, read_timeout)
+def connection_on(
+    transport: socket.socket | Wire, *, read_timeout: float = 5.0, limits: Limits = DEFAULT_LIMITS
+) -> Connection:
+    wire = TcpWire(transport) if isinstance(transport, socket.socket) else transport
+    return Connection(wire, ORIGIN, limits, read_timeout)
 
 
 def answered(*pieces: bytes, then: Callable[[trio.SocketStream], None] | None = None) -> Peer:
@@ -351,7 +355,7 @@ def test_the_wire_log_shows_heads_without_secrets() -> None:
         lines: list[str] = []
         ours, theirs = socket_pair()
         connection = Connection(
-            ours, ORIGIN, Limits(), 5.0, wire_log=lines.append, secret_fields=frozenset({b"x-token"})
+            TcpWire(ours), ORIGIN, Limits(), 5.0, wire_log=lines.append, secret_fields=frozenset({b"x-token"})
         )
         request = PATCH.with_header(b"Authorization", b"Basic canary").with_header(b"X-Token", b"canary")
         async with theirs, trio.open_nursery() as nursery:

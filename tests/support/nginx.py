@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import Issued
+
 NGINX: str | None = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed: apt-get install nginx-light")
 
@@ -48,7 +50,7 @@ class NginxServer:
     directory: Path
 
 
-class _PortTakenError(Exception):
+class PortTakenError(Exception):
     """Another process took the port between its choice and nginx's bind."""
 
 
@@ -70,42 +72,64 @@ def nginx_server(
     workers: int = 1,
     access_log: str | None = None,
     core: int | None = None,
+    tls: str | None = None,
+    host: str = "127.0.0.1",
 ) -> Iterator[NginxServer]:
     """Yield an nginx that listens on a free port of 127.0.0.1; it is stopped by its pid on the way out.
 
     `locations` is the text of the server block. `access_log` is that directive's value (a relative path
     lies in `directory`); None writes no log. With more than one worker, a master process leads them.
+    `tls` is the directives that TLS takes, as `tls_directives` writes them; None serves plain HTTP. `host` is
+    how the base URL names the server: 127.0.0.1 or localhost.
     Raises RuntimeError with nginx's own words where it does not start.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    process, port = _start(directory, locations, workers, access_log, core)
+    if tls is not None:
+        locations = f"ssl_protocols TLSv1.2 TLSv1.3; {tls}\n{locations}"
+    process, port = _start(directory, locations, workers, access_log, core, "ssl" if tls is not None else "")
+    scheme = "http" if tls is None else "https"
     try:
-        yield NginxServer(f"http://127.0.0.1:{port}", port, process.pid, directory)
+        yield NginxServer(f"{scheme}://{host}:{port}", port, process.pid, directory)
     finally:
-        _stop(process)
+        stop(process)
+
+
+def tls_directives(directory: Path, certificate: Issued, client_authority: bytes | None = None) -> str:
+    """Return the directives that serve this certificate; its files go into `directory`.
+
+    With `client_authority`, a PEM text, a client must show a certificate that it issued. nginx finishes the
+    handshake without one all the same, and answers the request with 400.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "server.pem").write_bytes(certificate.combined_pem)
+    directives = "ssl_certificate server.pem; ssl_certificate_key server.pem;"
+    if client_authority is None:
+        return directives
+    (directory / "clients.pem").write_bytes(client_authority)
+    return directives + " ssl_client_certificate clients.pem; ssl_verify_client on; ssl_verify_depth 3;"
 
 
 def _start(
-    directory: Path, locations: str, workers: int, access_log: str | None, core: int | None
+    directory: Path, locations: str, workers: int, access_log: str | None, core: int | None, listen_options: str
 ) -> tuple[subprocess.Popen[bytes], int]:
     """Return the ready process and its port, having tried other ports where one was taken."""
     for _ in range(_START_ATTEMPTS):
-        port = _free_port()
-        config = _config(port, locations, workers, access_log)
+        port = free_port()
+        config = _config(port, locations, workers, access_log, listen_options)
         (directory / "nginx.conf").write_text(config, encoding="utf-8")
         process = _spawn(directory, core)
         try:
             _wait_until_ready(process, directory)
-        except _PortTakenError:
+        except PortTakenError:
             continue
         except BaseException:
-            _stop(process)
+            stop(process)
             raise
         return process, port
     raise RuntimeError(f"nginx found no free port in {_START_ATTEMPTS} attempts")
 
 
-def _config(port: int, locations: str, workers: int, access_log: str | None) -> str:
+def _config(port: int, locations: str, workers: int, access_log: str | None, listen_options: str) -> str:
     """Return the configuration; its relative paths are resolved against the prefix, `-p`."""
     return f"""
 {_user_directive()}
@@ -124,7 +148,7 @@ http {{
     client_max_body_size 64m;
     {_temp_paths()}
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{port} backlog=4096 {listen_options};
         {locations}
     }}
 }}
@@ -146,7 +170,7 @@ def _temp_paths() -> str:
     return " ".join(f"{name}_temp_path {name}_temp;" for name in ["client_body", *present])
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -171,30 +195,30 @@ def _spawn(directory: Path, core: int | None) -> subprocess.Popen[bytes]:
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], directory: Path) -> None:
-    """Return once nginx listens; raise _PortTakenError or RuntimeError where it will not.
+    """Return once nginx listens; raise PortTakenError or RuntimeError where it will not.
 
     nginx writes its pid file after it has bound its sockets. A connection would prove less: whoever
     took the port would answer it.
     """
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        if _text(directory / "nginx.pid").strip() == str(process.pid):
+        if text_of(directory / "nginx.pid").strip() == str(process.pid):
             return
         if process.poll() is not None:
             break
         time.sleep(0.01)
-    said = _text(directory / "stderr.log") + _text(directory / "error.log")
+    said = text_of(directory / "stderr.log") + text_of(directory / "error.log")
     if process.poll() is not None and "Address already in use" in said:
-        raise _PortTakenError
+        raise PortTakenError
     raise RuntimeError(f"nginx did not start:\n{said}")
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
     """Return the file's text, or nothing where there is no file."""
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     """End nginx: asked first, then killed together with its workers."""
     process.terminate()
     try:

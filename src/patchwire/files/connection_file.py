@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from patchwire.errors import LocalProtocolError, SettingsError
 from patchwire.files.read import describe
 from patchwire.files.secrets import read_secret
 from patchwire.settings.authentication import authentication_for
-from patchwire.settings.connection import ConnectionSettings, parse_connection, resolve, secret_references
+from patchwire.settings.connection import (
+    ConnectionSettings,
+    material_names,
+    parse_connection,
+    resolve,
+    secret_references,
+)
+from patchwire.settings.tls import Material
 
 
 def load_connection(path: str | os.PathLike[str]) -> ConnectionSettings:
@@ -32,12 +41,50 @@ def load_connection(path: str | os.PathLike[str]) -> ConnectionSettings:
         raise SettingsError(place, f"not valid TOML: {error}") from None
     except RecursionError:
         raise SettingsError(place, "not valid TOML: nested too deeply") from None
-    connection = parse_connection(place, data)
+    return connection_from(data, place=place, directory=file.parent)
+
+
+def connection_from(
+    data: Mapping[str, Any],
+    *,
+    files: Mapping[str, bytes] | None = None,
+    directory: str | os.PathLike[str] = ".",
+    place: str = "connection",
+) -> ConnectionSettings:
+    """The connection that a mapping with the keys of a connection file describes.
+
+    A certificate file that `files` holds by its name is not read from disk; other names are relative to `directory`.
+    SettingsError names `place`, the key and what was expected.
+    """
+    connection = parse_connection(place, dict(data))
     references = secret_references(place, connection)
-    secrets = {key: read_secret(place, key, reference, file.parent) for key, reference in references.items()}
-    settings = resolve(place, connection, secrets)
-    try:
-        authentication_for(settings)  # what its credentials cannot be is said here, where the file has a name
-    except LocalProtocolError as error:
-        raise SettingsError(place, str(error)) from None
+    where = Path(directory)
+    secrets = {key: read_secret(place, key, reference, where) for key, reference in references.items()}
+    material = {
+        key: Material(name, (files or {}).get(name) or _read_material(place, key, where / name))
+        for key, name in material_names(connection).items()
+    }
+    settings = resolve(place, connection, secrets, material)
+    _try_out(place, settings)
     return settings
+
+
+def _try_out(place: str, settings: ConnectionSettings) -> None:
+    """What credentials or certificates cannot be is said here, where the file has a name."""
+    try:
+        authentication_for(settings)
+        if settings.origin.scheme == "https":
+            from patchwire.tls.context import client_context  # OpenSSL takes a while to load
+
+            client_context(settings.tls)
+    except (SettingsError, LocalProtocolError) as error:
+        raise SettingsError(place, str(error)) from None
+
+
+def _read_material(place: str, key: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsError(place, f"{key}: {path}: {describe(error)}") from None
+    except ValueError as error:
+        raise SettingsError(place, f"{key}: {str(path)!r}: {error}") from None

@@ -1,12 +1,11 @@
-"""One connection: a socket, the exchange on it, and the evidence of what was sent and seen.
+"""One connection: a wire, the exchange on it, and the evidence of what was sent and seen.
 
 It belongs to one task at a time. What happens to a request is returned as a Reply, not raised: the evidence is the
-point. Whatever ends badly, cancellation too, closes the socket.
+point. Whatever ends badly, cancellation too, closes the wire.
 """
 
 from __future__ import annotations
 
-import socket
 from contextlib import suppress
 from itertools import count
 from typing import Final
@@ -14,7 +13,7 @@ from typing import Final
 import trio
 from msgspec import Struct
 
-from patchwire.errors import ConnectionLostError, PatchwireError, ReadTimeoutError, Sent
+from patchwire.errors import ConnectionLostError, HandshakeError, PatchwireError, ReadTimeoutError, Sent, TlsError
 from patchwire.http.exchange import (
     BodyData,
     Event,
@@ -26,9 +25,12 @@ from patchwire.http.exchange import (
 from patchwire.http.exchange import Limits as ExchangeLimits
 from patchwire.http.message import Origin, Request, Response
 from patchwire.http.states import State
-from patchwire.net.wire_log import WireLog, field_lines, printable, sent_head
+from patchwire.net.sources import now
+from patchwire.net.wire import Wire
+from patchwire.net.wire_log import WireLog, field_lines, printable, sent_head, time_of
 
-RECEIVE_SIZE: Final = 65_536
+PIECE: Final = 262_144
+"""How much of a long body is handed to the wire at a time."""
 NEVER: Final = float("inf")
 _numbers = count(1)
 
@@ -60,14 +62,14 @@ class _Inbox:
 
 
 class Connection:
-    """Takes over a connected non-blocking socket. `deadline` is for a Deadlines watch to look at.
+    """Takes over a connected wire. `deadline` is for a Deadlines watch to look at.
 
     Without `keep_bodies` the responses' bodies are read to their end and dropped.
     """
 
     def __init__(
         self,
-        sock: socket.socket,
+        wire: Wire,
         origin: Origin,
         limits: ExchangeLimits,
         read_timeout: float,
@@ -79,7 +81,7 @@ class Connection:
         self.origin = origin
         self.deadline = NEVER
         self.number = next(_numbers)
-        self._socket = sock
+        self._wire = wire
         self._limits = limits
         self._read_timeout = read_timeout
         self._wire_log = wire_log
@@ -87,9 +89,9 @@ class Connection:
         self._keep_bodies = keep_bodies
         self._open = True
         self._expired = False
+        self._fault: OSError | TlsError | None = None
         self._exchanges = 0
-        self._sent = Sent.NO
-        self._bytes_sent = 0
+        self._taken_before = 0
         self._bytes_received = 0
 
     @property
@@ -105,20 +107,23 @@ class Connection:
         if not self._open:
             return False
         try:
-            self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
+            if self._wire.receive() is None:
+                return True
+        except (OSError, TlsError) as error:
+            self._fault = error
         self.close()
         return False
 
+    def log_opening(self) -> None:
+        """Tell the wire log what the connection is."""
+        if self._wire_log is not None:
+            self._log("=", [f"connected to {self.origin} ({self._wire.describe()})"])
+
     def close(self) -> None:
-        """Close the socket. Closing twice is harmless; a task that waits on it is woken."""
+        """Close the wire. Closing twice is harmless; a task that waits on it is woken."""
         if self._open:
             self._open = False
-            trio.lowlevel.notify_closing(self._socket)
-            self._socket.close()
+            self._wire.close()
 
     def expire(self) -> None:
         """The deadline has passed: the exchange under way ends with a ReadTimeoutError."""
@@ -133,12 +138,11 @@ class Connection:
         """
         exchange = Exchange(request, self._limits)
         outgoing = exchange.bytes_to_send(trio.current_time())
-        self._sent = Sent.NO
-        self._bytes_sent = self._bytes_received = 0
+        self._taken_before = self._wire.taken
+        self._bytes_received = 0
         inbox = _Inbox()
         if not self.is_quiet():
-            problem = f"{self.origin} closed the connection, or spoke before it was asked"
-            inbox.error = ConnectionLostError(problem, origin=str(self.origin), sent=Sent.NO)
+            inbox.error = self._unfit()
             return self._reply(inbox)
         if self._wire_log is not None:
             self._log(">", sent_head(outgoing, self._secret_fields))
@@ -147,10 +151,10 @@ class Connection:
             if exchange.state is State.HOLDING:
                 await self._hold_body(exchange, inbox)
             while not exchange.ended:
-                await trio.lowlevel.wait_readable(self._socket)
+                await self._wire.wait_readable()
                 self._receive(exchange, inbox)
-        except (OSError, trio.ClosedResourceError) as error:
-            inbox.error = self._transport_error(error)
+        except (OSError, TlsError, trio.ClosedResourceError) as error:
+            inbox.error = self._transport_error(error, inbox)
         except BaseException:
             self.close()
             raise
@@ -163,26 +167,22 @@ class Connection:
 
     async def _send(self, data: bytes, exchange: Exchange, inbox: _Inbox) -> None:
         self.deadline = trio.current_time() + self._read_timeout
-        taken = self._send_some(data)
-        if taken == len(data):
-            exchange.all_sent()
-        else:
-            await self._send_rest(memoryview(data)[taken:], exchange, inbox)
+        if len(data) <= PIECE:
+            self._wire.put(data)
+            if self._flush(exchange, inbox):
+                exchange.all_sent()
+                return
+            data = b""
+        await self._send_rest(memoryview(data), exchange, inbox)
 
-    def _send_some(self, data: bytes | memoryview) -> int:
-        """How much of it the kernel took: from the first octet on, the request may have reached its peer."""
-        if self._sent is Sent.NO:
-            self._sent = Sent.MAYBE
-        taken = 0
+    def _flush(self, exchange: Exchange, inbox: _Inbox) -> bool:
+        """Whether the kernel has taken all of it. A send that fails may do so behind an answer that says why."""
         try:
-            taken = self._socket.send(data)
-        except BlockingIOError:
-            pass
-        finally:
-            self._bytes_sent += taken
-            if self._bytes_sent == 0:
-                self._sent = Sent.NO
-        return taken
+            return self._wire.flush()
+        except OSError:
+            with suppress(OSError):
+                self._receive(exchange, inbox)
+            raise
 
     async def _send_rest(self, rest: memoryview, exchange: Exchange, inbox: _Inbox) -> None:
         """Send a long body while reading, since the final response may come before the body has gone out."""
@@ -192,20 +192,29 @@ class Connection:
                 # A send that fails ends the sending only: a response may have come before the connection broke.
                 with suppress(OSError, trio.ClosedResourceError):
                     position = 0
-                    while position < len(rest):
-                        await trio.lowlevel.wait_writable(self._socket)
-                        position += self._send_some(rest[position:])
+                    while not self._wire.flush() or position < len(rest):
+                        await self._wire.wait_writable()
+                        if self._wire.flush():
+                            self._wire.put(rest[position : position + PIECE])
+                            position += PIECE
                         self.deadline = trio.current_time() + self._read_timeout
                     if not exchange.ended:
                         exchange.all_sent()
                     nursery.cancel_scope.cancel()
 
             nursery.start_soon(push)
+            fault: TlsError | None = None
             with suppress(OSError, trio.ClosedResourceError):
                 while not exchange.ended:
-                    await trio.lowlevel.wait_readable(self._socket)
-                    self._receive(exchange, inbox)
+                    await self._wire.wait_readable()
+                    try:
+                        self._receive(exchange, inbox)
+                    except TlsError as error:
+                        fault = error
+                        break
             nursery.cancel_scope.cancel()
+        if fault is not None:
+            raise fault
         if not self._open:
             raise trio.ClosedResourceError
 
@@ -214,16 +223,15 @@ class Connection:
         while exchange.state is State.HOLDING:
             deadline = exchange.continue_deadline
             with trio.move_on_at(NEVER if deadline is None else deadline):
-                await trio.lowlevel.wait_readable(self._socket)
+                await self._wire.wait_readable()
                 self._receive(exchange, inbox)
             body = exchange.bytes_to_send(trio.current_time())
             if body:
                 await self._send(body, exchange, inbox)
 
     def _receive(self, exchange: Exchange, inbox: _Inbox) -> None:
-        try:
-            data = self._socket.recv(RECEIVE_SIZE)
-        except BlockingIOError:
+        data = self._wire.receive()
+        if data is None:
             return
         self.deadline = trio.current_time() + self._read_timeout
         self._bytes_received += len(data)
@@ -236,7 +244,6 @@ class Connection:
                 inbox.body.append(event.data)
         elif isinstance(event, ResponseHead):
             inbox.head = event
-            self._sent = Sent.YES
             self._log_head(event)
         elif isinstance(event, Failed):
             inbox.error = event.error
@@ -249,17 +256,37 @@ class Connection:
         if head is not None:
             error = str(inbox.error) if inbox.error else None
             response = Response(head.status, head.headers, b"".join(inbox.body), head.reason, error)
-        reused = self._exchanges > 0
-        return Reply(response, self._sent, inbox.error, self._bytes_sent, self._bytes_received, reused)
+        bytes_sent = self._wire.taken - self._taken_before
+        return Reply(response, self._sent(inbox), inbox.error, bytes_sent, self._bytes_received, self._exchanges > 0)
 
-    def _transport_error(self, error: OSError | trio.ClosedResourceError) -> PatchwireError:
+    def _sent(self, inbox: _Inbox) -> Sent:
+        """From the first octet on that the kernel took, the request may have reached its peer."""
+        if inbox.head is not None:
+            return Sent.YES
+        if isinstance(inbox.error, HandshakeError) or self._wire.taken == self._taken_before:
+            return Sent.NO
+        return Sent.MAYBE
+
+    def _unfit(self) -> PatchwireError:
+        if isinstance(self._fault, TlsError) and self._exchanges == 0:
+            return HandshakeError(f"{self.origin}: {self._fault}", origin=str(self.origin))
+        problem = f"{self.origin} closed the connection, or spoke before it was asked"
+        return ConnectionLostError(problem, origin=str(self.origin), sent=Sent.NO)
+
+    def _transport_error(self, error: OSError | TlsError | trio.ClosedResourceError, inbox: _Inbox) -> PatchwireError:
         origin = str(self.origin)
+        if isinstance(error, TlsError):
+            # Rejected by a handshake that has let nothing through: what went out with it, nobody has read.
+            if error.refuses_handshake and self._exchanges == 0 and self._bytes_received == 0:
+                return HandshakeError(f"{origin}: {error}", origin=origin)
+            return ConnectionLostError(f"{origin}: {error}", origin=origin, sent=self._sent(inbox))
+        sent = self._sent(inbox)
         if self._expired:
             problem = f"{origin} was silent for {self._read_timeout:g} seconds (limits.read_timeout)"
-            return ReadTimeoutError(problem, origin=origin, sent=self._sent)
+            return ReadTimeoutError(problem, origin=origin, sent=sent)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "closed"
         problem = f"the connection to {origin} broke: {reason[:1].lower()}{reason[1:]}"
-        return ConnectionLostError(problem, origin=origin, sent=self._sent)
+        return ConnectionLostError(problem, origin=origin, sent=sent)
 
     def _log_head(self, head: ResponseHead | InterimResponse) -> None:
         if self._wire_log is not None:
@@ -269,4 +296,4 @@ class Connection:
     def _log(self, direction: str, lines: list[str]) -> None:
         if self._wire_log is not None:
             for line in lines:
-                self._wire_log(f"{self.number} {direction} {line}")
+                self._wire_log(f"{time_of(now())} #{self.number} {direction} {line}")

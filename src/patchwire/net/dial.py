@@ -9,10 +9,11 @@ import trio
 
 from patchwire.errors import ConnectError
 from patchwire.http.message import Origin
+from patchwire.net.wire import TcpWire
 
 
-async def dial(origin: Origin, connect_timeout: float) -> socket.socket:
-    """A connected non-blocking socket, within `connect_timeout` seconds. ConnectError says why there is none."""
+async def dial(origin: Origin, connect_timeout: float) -> TcpWire:
+    """A connected wire, within `connect_timeout` seconds. ConnectError says why there is none."""
     try:
         with trio.fail_after(connect_timeout):
             stream = await trio.open_tcp_stream(origin.host, origin.port)
@@ -24,10 +25,9 @@ async def dial(origin: Origin, connect_timeout: float) -> socket.socket:
         raise ConnectError(problem, origin=str(origin)) from None
     except OSError as error:
         raise ConnectError(f"cannot connect to {origin}: {_reason(error)}", origin=str(origin)) from None
-    # The connection waits on the raw socket itself: trio's wrapper would cost a checkpoint for every call.
     raw = socket.socket(fileno=stream.socket.detach())
     raw.setblocking(False)
-    return raw
+    return TcpWire(raw)
 
 
 def _reason(error: BaseException) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 from patchwire.settings.secret import SECRET_FIELDS
 
 WireLog = Callable[[str], None]
-"""Takes one line."""
+"""Takes one line: time, connection, what it is (> sent, < received, = the connection itself), text."""
 
 HIDDEN = frozenset({b"authentication-info", b"set-cookie", *(name.encode() for name in SECRET_FIELDS)})
 _control = re.compile(rb"[\x00-\x1f\x7f-\xff]").sub
@@ -20,6 +21,11 @@ def field_lines(headers: Iterable[tuple[bytes, bytes]], secret_fields: frozenset
     return [
         f"{name.decode('latin-1')}: {'***' if name.lower() in hidden else printable(value)}" for name, value in headers
     ]
+
+
+def time_of(now: float) -> str:
+    """Unix seconds as a line of the log begins: UTC, to the millisecond."""
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def printable(octets: bytes) -> str:

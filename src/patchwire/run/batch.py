@@ -19,12 +19,12 @@ from patchwire.delivery.outcome import OutcomeLine
 from patchwire.delivery.record import RecordParser
 from patchwire.delivery.retry import RetryPolicy
 from patchwire.errors import PatchwireError, RecordError, StorageError
-from patchwire.files.outcomes import STANDARD_OUTPUT, LineFile, open_output, refuse_foreign
+from patchwire.files.outcomes import STANDARD_OUTPUT, LineFile, encode, open_output, refuse_foreign
 from patchwire.files.read import describe
 from patchwire.files.records import LineReader
 from patchwire.net.connection import Connection
 from patchwire.net.deadlines import Deadlines
-from patchwire.net.dial import dial
+from patchwire.net.opening import open_connection
 from patchwire.net.wire_log import WireLog
 from patchwire.run.credentials import CredentialsGate
 from patchwire.run.dispatcher import Dispatcher
@@ -186,16 +186,7 @@ class _Run:
             worker.close()
 
     async def _dial(self) -> Connection:
-        settings = self._settings
-        connection = Connection(
-            await dial(settings.origin, settings.limits.connect_timeout),
-            settings.origin,
-            settings.limits.for_exchange(),
-            settings.limits.read_timeout,
-            wire_log=self._wire_log,
-            secret_fields=settings.secret_fields,
-            keep_bodies=False,
-        )
+        connection = await open_connection(self._settings, wire_log=self._wire_log, keep_bodies=False)
         self._deadlines.add(connection)
         return connection
 
@@ -242,7 +233,21 @@ def _refuse_foreign_files(options: BatchOptions) -> None:
 
 
 def _open_reports(options: BatchOptions, journal: Journal) -> Reports:
-    output = open_output(options.output, journal.lines() if journal.resumed else None) if options.output else None
+    output = _open_output(options.output, journal) if options.output else None
     failed = LineFile(options.failed, replacing=True) if options.failed else None
     unknown = LineFile(options.unknown, replacing=True) if options.unknown else None
     return Reports(journal.counts(), output, failed, unknown)
+
+
+def _open_output(name: str, journal: Journal) -> LineFile:
+    if not journal.resumed:
+        return open_output(name, None)
+    by_hand = journal.settled_by_hand()
+
+    def is_overtaken(seq: int, text: bytes) -> bool:
+        if seq not in by_hand:
+            return False
+        line = journal.line(seq)
+        return line is None or encode(line) != text
+
+    return open_output(name, journal.lines(), is_overtaken if by_hand else None)

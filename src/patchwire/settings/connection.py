@@ -13,6 +13,7 @@ from patchwire.http.message import Origin, Request, check_field, split_url, targ
 from patchwire.http.request_head import request_head
 from patchwire.settings.faults import fault_of
 from patchwire.settings.secret import REMEDY, SECRET_FIELDS, Secret, SecretReference, parse_reference
+from patchwire.settings.tls import DEFAULT_TLS, Material, TlsSettings
 
 AUTHORIZATION = "authorization"
 SCHEMES = ("none", "basic")
@@ -39,6 +40,22 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
         return ExchangeLimits(self.max_response_head, self.max_response_body)
 
 
+class TlsFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands in [tls]: names of files, and references to the passwords that open them."""
+
+    client_certificate: str | None = None
+    client_key: str | None = None
+    client_password: str | None = None
+    trust: tuple[str, ...] = ()
+    trust_password: str | None = None
+    system_roots: bool = True
+    minimum_version: Literal["1.2", "1.3"] = "1.2"
+
+    def __repr__(self) -> str:
+        """A literal secret is a secret."""
+        return f"<TlsFile {self.client_certificate}>"
+
+
 class ConnectionFile(Struct, frozen=True, forbid_unknown_fields=True):
     """What stands in a connection file, key by key; secrets are still references."""
 
@@ -48,6 +65,7 @@ class ConnectionFile(Struct, frozen=True, forbid_unknown_fields=True):
     password: str | None = None
     preemptive: bool = False
     headers: dict[str, str] = {}
+    tls: TlsFile = TlsFile()
     outcomes: Outcomes = Outcomes()
     limits: Limits = Limits()
 
@@ -71,6 +89,7 @@ class ConnectionSettings(Struct, frozen=True):
     headers: tuple[tuple[bytes, Secret], ...] = ()
     secret_fields: frozenset[bytes] = frozenset()
     """Lower-case names of the fields whose values came from a secret; no log shows them."""
+    tls: TlsSettings = DEFAULT_TLS
     identity: str = ""
     """What a journal is tied to: the base URL and what shapes requests, without secrets, limits or user."""
     outcomes: Outcomes = Outcomes()
@@ -98,11 +117,23 @@ def parse_connection(place: str, data: dict[str, Any]) -> ConnectionFile:
     return connection
 
 
+def material_names(connection: ConnectionFile) -> dict[str, str]:
+    """Every certificate file that must be read before use: its name, by its key."""
+    tls = connection.tls
+    names = {"tls.client_certificate": tls.client_certificate, "tls.client_key": tls.client_key}
+    names |= {f"tls.trust[{index}]": name for index, name in enumerate(tls.trust)}
+    return {key: name for key, name in names.items() if name is not None}
+
+
 def secret_references(place: str, connection: ConnectionFile) -> dict[str, SecretReference]:
     """Every secret that must be read before use, by its key."""
     references = {}
     if connection.password is not None:
         references["password"] = _reference(place, "password", connection.password)
+    for key in ("client_password", "trust_password"):
+        text = getattr(connection.tls, key)
+        if text is not None:
+            references[f"tls.{key}"] = _reference(place, f"tls.{key}", text)
     for name, text in connection.headers.items():
         reference = parse_reference(text)
         if reference is not None:
@@ -110,8 +141,13 @@ def secret_references(place: str, connection: ConnectionFile) -> dict[str, Secre
     return references
 
 
-def resolve(place: str, connection: ConnectionFile, secrets: dict[str, Secret]) -> ConnectionSettings:
-    """The connection with the texts of its secrets, given by key. SettingsError where one cannot be sent."""
+def resolve(
+    place: str, connection: ConnectionFile, secrets: dict[str, Secret], material: dict[str, Material] | None = None
+) -> ConnectionSettings:
+    """The connection with the texts of its secrets and the contents of its certificate files, both given by key.
+
+    SettingsError where a field cannot be sent.
+    """
     origin, target = split_url(connection.base_url)
     path, _, query = target.partition(b"?")
     headers = []
@@ -140,9 +176,22 @@ def resolve(place: str, connection: ConnectionFile, secrets: dict[str, Secret]) 
         secret_fields=frozenset(
             key.removeprefix("headers.").lower().encode("latin-1") for key in secrets if key.startswith("headers.")
         ),
+        tls=_tls(connection.tls, secrets, material or {}),
         identity=_identity(connection, secrets),
         outcomes=connection.outcomes,
         limits=connection.limits,
+    )
+
+
+def _tls(tls: TlsFile, secrets: dict[str, Secret], material: dict[str, Material]) -> TlsSettings:
+    return TlsSettings(
+        client_certificate=material.get("tls.client_certificate"),
+        client_key=material.get("tls.client_key"),
+        client_password=secrets.get("tls.client_password"),
+        trust=tuple(material[f"tls.trust[{index}]"] for index in range(len(tls.trust))),
+        trust_password=secrets.get("tls.trust_password"),
+        system_roots=tls.system_roots,
+        minimum_version=tls.minimum_version,
     )
 
 
@@ -158,8 +207,9 @@ def _check_urls_and_limits(place: str, connection: ConnectionFile) -> None:
         origin, target = split_url(connection.base_url)
     except LocalProtocolError as error:
         raise SettingsError(place, f"base_url: {error}") from None
-    if origin.scheme != "http":
-        raise SettingsError(place, "base_url: https is not supported yet, expected http://")
+    if origin.scheme == "http" and connection.tls != TlsFile():
+        raise SettingsError(place, "tls: has no use with a base_url of http://; expected https://")
+    _check_tls(place, connection.tls)
     fault = target_fault(target)
     if fault is not None:
         character = chr(target[fault])
@@ -172,6 +222,16 @@ def _check_urls_and_limits(place: str, connection: ConnectionFile) -> None:
     for status in connection.outcomes.unknown_statuses:
         if not 500 <= status <= 599:
             raise SettingsError(place, f"outcomes.unknown_statuses: expected statuses from 500 to 599, got {status}")
+
+
+def _check_tls(place: str, tls: TlsFile) -> None:
+    for key in ("client_key", "client_password"):
+        if getattr(tls, key) is not None and tls.client_certificate is None:
+            raise SettingsError(place, f"tls.{key}: has no use without tls.client_certificate")
+    if tls.trust_password is not None and not tls.trust:
+        raise SettingsError(place, "tls.trust_password: has no use without tls.trust")
+    if not tls.system_roots and not tls.trust:
+        raise SettingsError(place, "tls.trust: missing; with system_roots = false nothing else would be trusted")
 
 
 def _check_authentication(place: str, connection: ConnectionFile) -> None:

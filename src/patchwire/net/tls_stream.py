@@ -1,0 +1,215 @@
+"""TLS over a wire: a wire itself, for connections, and a trio stream for everybody else.
+
+The engine does TLS; here its octets are moved. trio's own SSLStream wants the standard library's ssl.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import trio
+
+from patchwire.errors import TlsError
+from patchwire.net.wire import Wire
+from patchwire.tls.engine import TlsEngine
+
+PIECE: Final = 262_144
+"""How much plaintext `send_all` encrypts at a time, lest a long body holds up the event loop."""
+
+
+class TlsStream(trio.abc.HalfCloseableStream):
+    """The engine's end of a connection over `wire`, which is its own from now on.
+
+    A wire's methods raise OSError and TlsError, a stream's BrokenResourceError with one of these as its cause.
+    Cancelling any of them leaves it intact. Closing sends close_notify if the kernel takes it at once; it waits for
+    nothing.
+    """
+
+    def __init__(self, wire: Wire, engine: TlsEngine) -> None:
+        self.engine = engine
+        self._wire = wire
+        self._open = True
+        self._ended = False  # by us: nothing more may be sent
+        self._handshaking = trio.Lock()
+        self._unread = True  # what came behind the handshake is in the engine already
+        self._plaintext = b""
+        self._busy: set[str] = set()
+
+    @property
+    def taken(self) -> int:
+        """How many octets the kernel has ever taken, TLS's own among them."""
+        return self._wire.taken
+
+    def put(self, data: bytes | memoryview) -> None:
+        """Encrypt data, to be sent by `flush`. Only after the handshake."""
+        self.engine.write(data)
+
+    def flush(self) -> bool:
+        """Hand to the kernel what it takes at once; whether nothing is left."""
+        if not self._wire.flush():
+            return False
+        data = self.engine.outgoing()
+        if not data:
+            return True
+        self._wire.put(data)
+        return self._wire.flush()
+
+    def receive(self) -> bytes | None:
+        """The plaintext that has come: b"" at its end, None when there is none yet."""
+        if self._unread or self.engine.ended:
+            self._unread = False
+            plaintext = self._read()
+            if plaintext is not None:
+                return plaintext
+        data = self._wire.receive()
+        if data is None:
+            return None
+        self.engine.feed(data)
+        return self._read()
+
+    def describe(self) -> str:
+        """Protocol, cipher and the peer's certificate, then what it runs over."""
+        return f"{self.engine.describe()}; {self._wire.describe()}"
+
+    def close(self) -> None:
+        """Say close_notify where the kernel takes it, and close; whoever waits is woken."""
+        if self._open:
+            self._open = False
+            if not self._ended:
+                self.engine.close()
+            self._flush_once()
+            self._wire.close()
+
+    async def wait_readable(self) -> None:
+        """Wait until `receive` may have something."""
+        if self._unread or self.engine.ended:  # the engine has it: nothing more need come
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._wire.wait_readable()
+
+    async def wait_writable(self) -> None:
+        """Wait until `flush` may get on."""
+        await self._wire.wait_writable()
+
+    async def handshake(self) -> None:
+        """Do the handshake, unless it is done. TlsError where it fails; the peer has been told why, if it listens."""
+        async with self._handshaking:
+            while not self.engine.established:
+                try:
+                    self.engine.handshake()
+                except TlsError:
+                    self._flush_once()
+                    raise
+                try:
+                    await self._flush_all()
+                except OSError:
+                    # A server's session tickets are no part of it: the client may be gone behind what it has sent.
+                    if not self.engine.established:
+                        raise
+                if not self.engine.established:
+                    await self._wire.wait_readable()
+                    data = self._wire.receive()
+                    if data is not None:
+                        self.engine.feed(data)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt and send all of it."""
+        with self._alone("sending"), self._translated():
+            await trio.lowlevel.checkpoint()
+            await self.handshake()
+            rest = memoryview(data)
+            await self._flush_all()
+            while rest:
+                self._check_open()
+                self.put(rest[:PIECE])
+                rest = rest[PIECE:]
+                await self._flush_all()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until the kernel would take something."""
+        with self._alone("sending"), self._translated():
+            await trio.lowlevel.checkpoint()
+            await self.handshake()
+            await self._flush_all()
+            await self._wire.wait_writable()
+
+    async def send_eof(self) -> None:
+        """Say that nothing more will be sent (close_notify); what the peer sends can still be received."""
+        with self._alone("sending"):
+            await trio.lowlevel.checkpoint()
+            if self._ended:
+                return
+            with self._translated():
+                await self.handshake()
+                self._ended = True
+                self.engine.close()
+                await self._flush_all()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Some plaintext, b"" at its end."""
+        if max_bytes is not None and operator.index(max_bytes) < 1:
+            raise ValueError("max_bytes must be at least 1")
+        with self._alone("receiving"), self._translated(sending=False):
+            await trio.lowlevel.checkpoint()
+            await self.handshake()
+            while not self._plaintext:
+                plaintext = self.receive()
+                if plaintext == b"":
+                    return b""
+                if plaintext is None:
+                    await self.wait_readable()
+                    self._check_open()
+                else:
+                    self._plaintext = plaintext
+            piece = self._plaintext[:max_bytes]
+            self._plaintext = self._plaintext[len(piece) :]
+            return piece
+
+    async def aclose(self) -> None:
+        """Close it; cancelled or not."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def _read(self) -> bytes | None:
+        try:
+            return self.engine.read()
+        except TlsError:
+            self._flush_once()  # the alert that tells the peer
+            raise
+
+    async def _flush_all(self) -> None:
+        while not self.flush():
+            await self._wire.wait_writable()
+            self._check_open()
+
+    def _flush_once(self) -> None:
+        with suppress(OSError):
+            self.flush()
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise trio.ClosedResourceError("this stream is closed")
+
+    @contextmanager
+    def _alone(self, doing: str) -> Iterator[None]:
+        if doing in self._busy:
+            raise trio.BusyResourceError(f"another task is {doing}")
+        self._busy.add(doing)
+        try:
+            yield
+        finally:
+            self._busy.discard(doing)
+
+    @contextmanager
+    def _translated(self, *, sending: bool = True) -> Iterator[None]:
+        self._check_open()
+        if sending and self._ended:
+            raise trio.ClosedResourceError("nothing more may be sent behind send_eof")
+        try:
+            yield
+        except (OSError, TlsError) as error:
+            self._check_open()
+            raise trio.BrokenResourceError(str(error)) from error

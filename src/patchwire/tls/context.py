@@ -1,0 +1,91 @@
+"""Contexts: what every connection with the same settings shares. Made once, cached, never changed after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from cryptography import x509
+from OpenSSL import SSL, crypto
+
+from patchwire.errors import SettingsError
+from patchwire.settings.tls import TlsSettings
+from patchwire.tls.identity import is_for_its_host_only
+from patchwire.tls.material import ClientIdentity, client_identity, trusted_certificates
+from patchwire.tls.verification import fingerprint, verify_callback
+
+_VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+_OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
+
+
+class ClientContext:
+    """OpenSSL's context for a client, and the certificates that are trusted for their own hosts only."""
+
+    __slots__ = ("openssl", "pinned")
+
+    def __init__(self, openssl: SSL.Context, pinned: frozenset[bytes]) -> None:
+        self.openssl = openssl
+        self.pinned = pinned
+        """SHA-256 fingerprints."""
+
+
+@lru_cache(maxsize=64)
+def client_context(settings: TlsSettings) -> ClientContext:
+    """The context for these settings; equal settings get the same one. SettingsError names the file at fault."""
+    identity = client_identity(settings)
+    trusted = trusted_certificates(settings)
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    _restrict(context, _VERSIONS[settings.minimum_version])
+    context.set_alpn_protos([b"http/1.1"])
+    if settings.system_roots:
+        context.set_default_verify_paths()
+    _trust(context, trusted)
+    context.set_verify(SSL.VERIFY_PEER, verify_callback)
+    if identity is not None:
+        _use(context, identity, "tls.client_certificate")
+    return ClientContext(context, frozenset(fingerprint(each) for each in trusted if is_for_its_host_only(each)))
+
+
+def server_context(identity: ClientIdentity, client_authorities: Sequence[x509.Certificate] = ()) -> SSL.Context:
+    """The context of a server that proves itself with `identity`.
+
+    With `client_authorities` it requires a client certificate that one of them has issued.
+    """
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    _restrict(context, SSL.TLS1_2_VERSION)
+    context.set_session_id(b"patchwire")
+    _use(context, identity, "server certificate")
+    if client_authorities:
+        _trust(context, client_authorities)
+        for each in client_authorities:
+            context.add_client_ca(each)
+        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+    return context
+
+
+def _restrict(context: SSL.Context, minimum: int) -> None:
+    context.set_min_proto_version(minimum)
+    context.set_options(_OPTIONS)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # an idle connection holds no record buffers
+
+
+def _trust(context: SSL.Context, certificates: Sequence[x509.Certificate]) -> None:
+    store = context.get_cert_store()
+    if store is None:
+        raise SettingsError("tls", "OpenSSL gives no certificate store")
+    # What the user trusts is an anchor, also where it is a server's own certificate or an intermediate CA.
+    store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+    for certificate in certificates:
+        store.add_cert(crypto.X509.from_cryptography(certificate))
+
+
+def _use(context: SSL.Context, identity: ClientIdentity, place: str) -> None:
+    try:
+        context.use_certificate(identity.certificate)
+        for issuer in identity.chain:
+            context.add_extra_chain_cert(issuer)
+        context.use_privatekey(identity.key)
+    except SSL.Error as error:
+        reason = error.args[0][0][2] if error.args and error.args[0] else "no reason given"
+        raise SettingsError(place, f"OpenSSL does not take the certificate or its key: {reason}") from None

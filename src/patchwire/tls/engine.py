@@ -1,0 +1,185 @@
+"""One TLS connection as bytes in and bytes out, over OpenSSL's memory BIOs. It knows no socket.
+
+`feed` what the transport brought, `read` what that means, send what `outgoing` gives after `write`, `handshake` and
+whatever has raised: the alert that tells the peer is in it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from cryptography import x509
+from OpenSSL import SSL
+
+from patchwire.errors import TlsError
+from patchwire.tls.context import ClientContext
+from patchwire.tls.identity import is_ip_address
+from patchwire.tls.verification import Verification, moment
+
+RECORD: Final = 16_384
+"""Plaintext octets that one record holds at most (RFC 8446 section 5.1)."""
+_ROOM: Final = 8192
+"""For what a flush holds beside the records that were written: a flight of the handshake, an alert."""
+_REFUSALS: Final = frozenset(
+    {
+        "bad certificate", "unsupported certificate", "certificate revoked", "certificate expired",
+        "certificate unknown", "certificate required", "unknown ca", "access denied", "decrypt error",
+        "handshake failure", "no certificate",
+    }
+)  # fmt: skip
+"""Alerts with which a server ends a handshake on account of the client's certificate (RFC 8446 section 6.2)."""
+_IN_WORDS: Final = {
+    "certificate required": "the server requires a client certificate; name one as tls.client_certificate",
+    "unknown ca": "the server does not know the CA of our client certificate",
+    "certificate expired": "the server says that our client certificate has expired",
+    "certificate revoked": "the server says that our client certificate was revoked",
+    "protocol version": "the server speaks none of the TLS versions from tls.minimum_version on",
+    "unrecognized name": "the server does not know the host name that it was asked for",
+}
+
+
+_RECORD_TYPES: Final = frozenset({20, 21, 22, 23})
+_NO_TLS: Final = "the peer does not speak TLS on this port"
+_PLAIN_HTTP: Final = "the peer speaks plain HTTP on this port; name its TLS port, or write http://"
+
+
+class TlsEngine:
+    """A client's or a server's end. Raises TlsError, after which only `outgoing` is of use."""
+
+    def __init__(self, connection: SSL.Connection, verification: Verification | None = None) -> None:
+        self.established = False
+        self._verification = verification
+        self._ssl = connection
+        self._ssl.set_app_data(verification)
+        self._first = b""  # what the peer said first: when it is no TLS, it may say what it is
+        self._written = 0
+        self._fault: TlsError | None = None
+        self.ended = False
+        """Whether the peer will say nothing more: it has said so, or TLS has broken."""
+
+    @property
+    def version(self) -> str:
+        """For example "TLSv1.3"; meaningful once established."""
+        return self._ssl.get_protocol_version_name()
+
+    def peer_chain(self) -> list[x509.Certificate]:
+        """The certificates that the peer has sent, its own first; empty before they came."""
+        return [each.to_cryptography() for each in self._ssl.get_peer_cert_chain() or ()]
+
+    def describe(self) -> str:
+        """Version and cipher, and whose certificate the peer has shown."""
+        chain = self.peer_chain()
+        shown = (
+            f", {chain[0].subject.rfc4514_string()!r} until {moment(chain[0].not_valid_after_utc)}" if chain else ""
+        )
+        return f"{self.version} {self._ssl.get_cipher_name()}{shown}"
+
+    def handshake(self) -> bool:
+        """Take the handshake as far as what was fed allows; whether it is done."""
+        try:
+            self._ssl.do_handshake()
+        except SSL.WantReadError:
+            return False
+        except SSL.Error as error:
+            raise self._broken(error) from None
+        self.established = True
+        return True
+
+    def feed(self, data: bytes) -> None:
+        """What the transport brought; b"" says that it has ended."""
+        if not data:
+            self._ssl.bio_shutdown()
+            return
+        if len(self._first) < 5:
+            self._first += data[:5]
+        self._ssl.bio_write(data)
+
+    def read(self) -> bytes | None:
+        """All plaintext that can be had, None when there is none yet, b"" when the peer has said that it ends.
+
+        An end that the peer has not said is a TlsError: somebody else may have cut the stream.
+        """
+        if self._fault is not None:
+            raise self._fault
+        if self.ended:
+            return b""
+        pieces = []
+        try:
+            while True:
+                pieces.append(self._ssl.recv(RECORD))
+        except SSL.WantReadError:
+            return b"".join(pieces) if pieces else None
+        except SSL.ZeroReturnError:
+            self.ended = True
+        except SSL.Error as error:
+            self.ended = True
+            self._fault = self._broken(error)
+            if not pieces:
+                raise self._fault from None
+        return b"".join(pieces)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Encrypt: `outgoing` has it."""
+        rest = memoryview(data)
+        self._written += len(rest)
+        try:
+            while rest:  # pyOpenSSL's contexts write a record at a time
+                rest = rest[self._ssl.send(rest) :]
+        except SSL.Error as error:
+            raise self._broken(error) from None
+
+    def outgoing(self) -> bytes:
+        """What is to be sent to the peer, each octet given once."""
+        size = self._written + self._written // RECORD * 64 + _ROOM
+        self._written = 0
+        pieces: list[bytes] = []
+        try:
+            while not pieces or len(pieces[-1]) == size:  # as a rule one is all
+                pieces.append(self._ssl.bio_read(size))
+        except SSL.WantReadError:
+            pass
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Say that no more will be written (close_notify)."""
+        with suppress(SSL.Error):  # in mid-handshake, or after a fault: there is nothing to end
+            self._ssl.shutdown()
+
+    def _broken(self, error: SSL.Error) -> TlsError:
+        if self._verification is not None and self._verification.problem is not None:
+            return TlsError(self._verification.problem)
+        if isinstance(error, SSL.SysCallError):
+            if self.established:
+                return TlsError("the connection ended without TLS close_notify: what came may be cut")
+            return TlsError("the peer closed the connection in the TLS handshake")
+        if self._first and self._first[0] not in _RECORD_TYPES:
+            return TlsError(_NO_TLS if self._first != b"HTTP/" else _PLAIN_HTTP)
+        reason = _reason(error)
+        _, is_alert, alert = reason.partition("alert ")
+        if not is_alert:
+            return TlsError(f"TLS broke: {reason}")
+        refuses = alert in _REFUSALS and self.version == "TLSv1.3"
+        return TlsError(_IN_WORDS.get(alert, f"the peer ended TLS: {alert}"), refuses_handshake=refuses)
+
+
+def _reason(error: SSL.Error) -> str:
+    """OpenSSL's words for it, of its first error."""
+    errors = error.args[0] if error.args else None
+    return str(errors[0][2]) if isinstance(errors, list) and errors else "no reason given"
+
+
+def client_engine(context: ClientContext, host: str) -> TlsEngine:
+    """The client's end of a connection to `host`, whose certificate must cover it."""
+    connection = SSL.Connection(context.openssl, None)
+    if not is_ip_address(host):
+        connection.set_tlsext_host_name(host.encode("ascii"))
+    connection.set_connect_state()
+    return TlsEngine(connection, Verification(host, context.pinned))
+
+
+def server_engine(context: SSL.Context) -> TlsEngine:
+    """The server's end of a connection."""
+    connection = SSL.Connection(context, None)
+    connection.set_accept_state()
+    return TlsEngine(connection)

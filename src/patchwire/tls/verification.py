@@ -1,0 +1,109 @@
+"""The server's certificate chain, as OpenSSL has judged it, in words: what is wrong with it, and the remedy.
+
+OpenSSL builds and checks the chain; what is asked here beside it is that the certificate is the host's own, and that
+a certificate which is trusted as a server's vouches for nobody else.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from OpenSSL import SSL, crypto
+
+from patchwire.tls.identity import covered, covers
+
+# The numbers of <openssl/x509_vfy.h>, of which pyOpenSSL names none.
+_NOT_YET_VALID, _EXPIRED, _WRONG_PURPOSE, _REVOKED = 9, 10, 26, 23
+_NO_TRUSTED_ROOT: Final = frozenset({2, 18, 19, 20, 21, 27})
+_IN_WORDS: Final = {
+    7: "has a signature that is not its issuer's",
+    24: "was issued by a certificate that is no CA",
+    25: "stands deeper below its CA than this allows",
+    28: "is rejected by the trust that its root is given",
+    _REVOKED: "was revoked",
+    47: "has a name that its CA must not vouch for",
+    66: "has a key that is too weak",
+    67: "was issued with a key that is too weak",
+    68: "was signed with a digest that is too weak",
+}
+_PURPOSES: Final = {
+    "1.3.6.1.5.5.7.3.1": "servers",
+    "1.3.6.1.5.5.7.3.2": "clients",
+    "1.3.6.1.5.5.7.3.3": "code signing",
+    "1.3.6.1.5.5.7.3.4": "e-mail",
+    "1.3.6.1.5.5.7.3.8": "time stamping",
+    "1.3.6.1.5.5.7.3.9": "OCSP signing",
+}
+
+
+class Verification:
+    """One handshake's check of its peer. `problem` says why the chain was refused, once it was."""
+
+    def __init__(self, host: str, pinned: frozenset[bytes]) -> None:
+        self.problem: str | None = None
+        self._host = host
+        self._pinned = pinned
+
+    def check(self, certificate: x509.Certificate, error: int, depth: int, ok: bool) -> bool:
+        """Whether the handshake may go on past this certificate; 0 is the depth of the server's own."""
+        if self.problem is None:
+            self.problem = self._fault(certificate, error, depth, ok)
+        return self.problem is None
+
+    def _fault(self, certificate: x509.Certificate, error: int, depth: int, ok: bool) -> str | None:
+        if not ok:
+            return describe(certificate, error, depth)
+        if depth > 0 and fingerprint(certificate) in self._pinned:
+            issuer = certificate.subject.rfc4514_string()
+            return f"its certificate was issued by {issuer!r}, which tls.trust holds as a server's: for its host only"
+        if depth == 0 and not covers(certificate, self._host):
+            names = ", ".join(covered(certificate)) or "no host at all"
+            return f"its certificate does not cover {self._host!r}; it covers {names}"
+        return None
+
+
+def verify_callback(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
+    """What OpenSSL calls for each certificate; the connection's application data is its Verification."""
+    verification = connection.get_app_data()
+    return isinstance(verification, Verification) and verification.check(
+        certificate.to_cryptography(), error, depth, bool(ok)
+    )
+
+
+def fingerprint(certificate: x509.Certificate) -> bytes:
+    """Its SHA-256."""
+    return certificate.fingerprint(SHA256())
+
+
+def describe(certificate: x509.Certificate, error: int, depth: int) -> str:
+    """What OpenSSL's verification error `error` says about this certificate at this depth."""
+    subject = certificate.subject.rfc4514_string() or "without a subject"
+    whose = "its certificate" if depth == 0 else f"the certificate {subject!r} above its own"
+    if error == _EXPIRED:
+        return f"{whose} ended on {moment(certificate.not_valid_after_utc)}"
+    if error == _NOT_YET_VALID:
+        return f"{whose} is not valid before {moment(certificate.not_valid_before_utc)}; see to this machine's clock"
+    if error == _WRONG_PURPOSE:
+        return f"{whose} is not for servers: its extended key usage allows {_purposes(certificate)}"
+    if error in _NO_TRUSTED_ROOT:
+        issuer = certificate.issuer.rfc4514_string() or "an issuer without a name"
+        by = "signed by itself" if certificate.issuer == certificate.subject else f"issued by {issuer!r}"
+        remedy = "add its CA, or the server's own certificate, to tls.trust (patchwire check --export-certificate)"
+        return f"{whose}, {by}, leads to no trusted root; {remedy}"
+    return f"{whose} {_IN_WORDS.get(error, f'was refused by OpenSSL with error {error}')}"
+
+
+def moment(time: datetime) -> str:
+    """A time as messages write it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _purposes(certificate: x509.Certificate) -> str:
+    try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, ValueError):
+        return "other uses"
+    return ", ".join(_PURPOSES.get(usage.dotted_string, usage.dotted_string) for usage in usages)

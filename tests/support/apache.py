@@ -1,0 +1,214 @@
+"""A private Apache httpd on loopback that speaks TLS and asks for client certificates.
+
+Apache ends TLS and hands each request to a backend in the test's own process, which answers 200 and keeps what
+came: what Apache refuses never gets there. (A CGI would have to lie where www-data may read it, and a test's
+directory is its own user's alone.) Everything that Apache writes stays in the caller's directory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificates import Issued
+from tests.support.nginx import PortTakenError, free_port, stop, text_of
+
+APACHE: str | None = shutil.which("apache2") or shutil.which("/usr/sbin/apache2")
+needs_apache = pytest.mark.skipif(APACHE is None, reason="Apache is not installed: apt-get install apache2")
+
+_MODULES = Path("/usr/lib/apache2/modules")  # where Debian puts them
+_START_ATTEMPTS = 5
+_START_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Processed:
+    """A request that came through; `client` is the subject of the client's certificate, or empty."""
+
+    method: str
+    target: str
+    body: bytes
+    client: str
+
+
+@dataclass(frozen=True)
+class ApacheServer:
+    """A running Apache: where it answers, its process id, its files, and what it has let through."""
+
+    base_url: str
+    port: int
+    pid: int
+    directory: Path
+    processed: list[Processed]
+
+    def access_log(self) -> list[tuple[str, str, int]]:
+        """Method, path and status of each request that Apache has answered, refusals too; complete once it stopped."""
+        lines = [line.split() for line in text_of(self.directory / "access.log").splitlines()]
+        return [(method, path, int(status)) for method, path, status in lines]
+
+    def error_log(self) -> str:
+        """What Apache has to say, failed handshakes among it."""
+        return text_of(self.directory / "error.log")
+
+
+@contextmanager
+def apache_server(
+    directory: Path,
+    certificate: Issued,
+    *,
+    client_authority: bytes | None = None,
+    verify: str = "require",
+    directives: str = "",
+    host: str = "127.0.0.1",
+) -> Iterator[ApacheServer]:
+    """Yield an Apache that serves HTTPS on a free port of 127.0.0.1; it is stopped by its pid on the way out.
+
+    With `client_authority`, a PEM text, the handshake asks for a certificate that it issued, and `verify` is the
+    value of SSLVerifyClient: require, optional, none. `directives` go into the server's configuration as they
+    stand. `host` is how the base URL names the server: 127.0.0.1 or localhost. Raises RuntimeError with Apache's
+    own words where it does not start.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "server.pem").write_bytes(certificate.combined_pem)
+    if client_authority is not None:
+        (directory / "clients.pem").write_bytes(client_authority)
+        directives = f"SSLCACertificateFile clients.pem\nSSLVerifyDepth 3\nSSLVerifyClient {verify}\n{directives}"
+    processed: list[Processed] = []
+    with _backend(processed) as backend_port:
+        process, port = _start(directory, backend_port, directives)
+        try:
+            yield ApacheServer(f"https://{host}:{port}", port, process.pid, directory, processed)
+        finally:
+            stop(process)
+
+
+@contextmanager
+def _backend(processed: list[Processed]) -> Iterator[int]:
+    """Yield the port of a plain HTTP server that keeps each request and answers 200 with it in JSON."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_PATCH(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            client = self.headers["X-Client-Subject"] or ""
+            processed.append(Processed(self.command, self.path, body, client))
+            answer = json.dumps({"path": self.path, "client": client}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """The list of requests is the log."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _start(directory: Path, backend_port: int, directives: str) -> tuple[subprocess.Popen[bytes], int]:
+    """Return the ready process and its port, having tried other ports where one was taken."""
+    for _ in range(_START_ATTEMPTS):
+        port = free_port()
+        (directory / "apache.conf").write_text(_config(directory, port, backend_port, directives), encoding="utf-8")
+        process = _spawn(directory)
+        try:
+            _wait_until_ready(process, directory)
+        except PortTakenError:
+            continue
+        except BaseException:
+            stop(process)
+            raise
+        return process, port
+    raise RuntimeError(f"Apache found no free port in {_START_ATTEMPTS} attempts")
+
+
+def _config(directory: Path, port: int, backend_port: int, directives: str) -> str:
+    """Return the configuration; its relative paths are resolved against ServerRoot."""
+    modules = ("mpm_event", "authz_core", "env", "headers", "proxy", "proxy_http", "ssl")
+    load = "\n".join(f"LoadModule {name}_module {_MODULES}/mod_{name}.so" for name in modules)
+    # Apache serves nothing as root; it has its sockets, logs and keys before it becomes another user.
+    user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
+    return f"""
+ServerRoot "{directory}"
+DefaultRuntimeDir "{directory}"
+PidFile apache.pid
+ServerName localhost
+Listen 127.0.0.1:{port}
+{load}
+{user}
+StartServers 1
+ServerLimit 1
+ThreadsPerChild 64
+MaxRequestWorkers 64
+MinSpareThreads 1
+MaxSpareThreads 64
+KeepAlive On
+MaxKeepAliveRequests 0
+KeepAliveTimeout 60
+ErrorLog error.log
+LogLevel warn ssl:info
+LogFormat "%m %U%q %>s" outcome
+CustomLog access.log outcome
+SSLEngine on
+SSLProtocol -all +TLSv1.2 +TLSv1.3
+SSLSessionCache none
+SSLCertificateFile server.pem
+SSLCertificateKeyFile server.pem
+RequestHeader set X-Client-Subject "expr=%{{SSL_CLIENT_S_DN}}"
+ProxyPass "/" "http://127.0.0.1:{backend_port}/" disablereuse=on
+SetEnv proxy-sendcl 1
+{directives}
+"""
+
+
+def _spawn(directory: Path) -> subprocess.Popen[bytes]:
+    """Return Apache, just started in the foreground, the leader of its own process group."""
+    assert APACHE is not None, "Apache is not installed: apt-get install apache2"
+    for leftover in ("apache.pid", "error.log"):
+        (directory / leftover).unlink(missing_ok=True)
+    with (directory / "stderr.log").open("wb") as stderr:
+        return subprocess.Popen(
+            [APACHE, "-DFOREGROUND", "-f", str(directory / "apache.conf")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+        )
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], directory: Path) -> None:
+    """Return once Apache listens; raise PortTakenError or RuntimeError where it will not.
+
+    Apache writes its pid file after it has bound its sockets. A connection would prove less: whoever took the
+    port would answer it.
+    """
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if text_of(directory / "apache.pid").strip() == str(process.pid):
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.01)
+    said = text_of(directory / "stderr.log") + text_of(directory / "error.log")
+    if process.poll() is not None and "Address already in use" in said:
+        raise PortTakenError
+    raise RuntimeError(f"Apache did not start:\n{said}")
