@@ -5,11 +5,12 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from patchwire.files.lock import FileLock, LockedError
+from patchwire.files.lock import FileLock, LockedError, is_locked
 
 HOLD = "import sys, pathlib; from patchwire.files.lock import FileLock; l = FileLock(pathlib.Path(sys.argv[1]));"
 
@@ -106,3 +107,27 @@ def test_a_file_system_that_cannot_lock_says_so_and_keeps_no_descriptor(
         FileLock(tmp_path / "lock")
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(tried[0])
+
+
+def test_to_look_whether_it_is_locked_makes_no_file_and_takes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert not is_locked(path)
+    assert not path.exists()
+    path.touch()
+    assert not is_locked(path)
+    lock = FileLock(path)
+    assert is_locked(path)
+    assert is_locked(path)
+    lock.release()
+    assert not is_locked(path)
+    with pytest.raises(NotADirectoryError):
+        is_locked(Path(__file__) / "lock")
+
+
+def test_one_who_only_looks_keeps_nobody_from_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    looking = os.open(path, os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    threading.Timer(0.005, os.close, [looking]).start()
+    FileLock(path).release()

@@ -172,3 +172,42 @@ def test_a_file_of_one_line_that_is_no_outcome_is_not_taken_for_a_torn_one(tmp_p
     with pytest.raises(InputError, match="is no outcome line"):
         open_output(str(path), [])
     assert path.read_text("utf-8") == '{"precious": true}'
+
+
+def test_an_output_with_an_overtaken_line_is_replaced_by_what_the_journal_says_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"".join(encode(line(seq)) + b"\n" for seq in (3, 1, 0)) + b'{"seq":2,')
+    asked: list[tuple[int, bytes]] = []
+
+    def is_overtaken(seq: int, text: bytes) -> bool:
+        asked.append((seq, text))
+        return seq == 1
+
+    file = open_output(str(path), map(line, [0, 2, 3]), is_overtaken)
+    file.write([encode(line(1))])
+    file.close()
+    assert seqs(path) == [0, 2, 3, 1]
+    assert asked == [(3, encode(line(3))), (1, encode(line(1)))]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_output_with_no_overtaken_line_is_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(encode(line(3)) + b"\n")
+    open_output(str(path), map(line, [0, 3]), lambda *_: False).close()
+    assert seqs(path) == [3, 0]
+
+
+def test_an_output_that_is_a_link_stays_one_when_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(encode(line(0)) + b"\n")
+    (tmp_path / "out").symlink_to(tmp_path / "real")
+    open_output(str(tmp_path / "out"), map(line, [1]), lambda *_: True).close()
+    assert (tmp_path / "out").is_symlink()
+    assert seqs(tmp_path / "real") == [1]
+
+
+def test_a_file_that_replaces_another_may_be_read_by_no_more_than_that_one(tmp_path: Path) -> None:
+    path = tmp_path / "failed"
+    path.touch(0o600)
+    LineFile(str(path), replacing=True).close()
+    assert path.stat().st_mode & 0o777 == 0o600

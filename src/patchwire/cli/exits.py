@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
+from patchwire.cli.terminal import printable
 from patchwire.errors import InputError, PatchwireError, StorageError
 from patchwire.run.batch import Summary
 
@@ -41,9 +42,7 @@ def code_of_batch(summary: Summary) -> int:
 
 def say(text: str) -> None:
     """One line on standard error."""
-    line = "".join(
-        character if character.isprintable() else repr(character)[1:-1] for character in " ".join(text.split())
-    )
+    line = printable(" ".join(text.split()))
     with suppress(OSError):  # that nobody can read it changes nothing of the exit code
         print(f"patchwire: {line}", file=sys.stderr, flush=True)
 

@@ -12,7 +12,9 @@ import click
 from patchwire.cli import exits
 from patchwire.cli.batch import batch
 from patchwire.cli.demo import demo
+from patchwire.cli.journal import journal
 from patchwire.cli.serve import serve
+from patchwire.cli.settle import settle
 from patchwire.errors import PatchwireError
 from patchwire.files.read import describe
 
@@ -25,7 +27,9 @@ def cli() -> None:
 
 cli.add_command(batch)
 cli.add_command(demo)
+cli.add_command(journal)
 cli.add_command(serve)
+cli.add_command(settle)
 
 
 def main() -> NoReturn:

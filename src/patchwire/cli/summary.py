@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import click
 import msgspec
@@ -32,11 +32,17 @@ def print_summary(
         before()
     if form == "json":
         click.echo(msgspec.json.encode(_values(summary)))
-    elif is_terminal(sys.stdout if results_on_stdout else sys.stderr):
-        _print_table(summary, stderr=not results_on_stdout)
     else:
-        for name, value in _shown(summary).items():
-            click.echo(f"{name} {value}", err=not results_on_stdout)
+        print_values(_shown(summary), stderr=not results_on_stdout)
+
+
+def print_values(values: Mapping[str, str | int | float], *, stderr: bool = False) -> None:
+    """A table on a terminal, else a line for each."""
+    if is_terminal(sys.stderr if stderr else sys.stdout):
+        _print_table(values, stderr=stderr)
+    else:
+        for name, value in values.items():
+            click.echo(f"{name} {value}", err=stderr)
 
 
 def _values(summary: Summary) -> dict[str, str | int | float]:
@@ -54,11 +60,11 @@ def _shown(summary: Summary) -> dict[str, str | int | float]:
     return {name: value for name, value in _values(summary).items() if value != ""}
 
 
-def _print_table(summary: Summary, *, stderr: bool) -> None:
+def _print_table(values: Mapping[str, str | int | float], *, stderr: bool) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
-    for name, value in _shown(summary).items():
+    for name, value in values.items():
         text = f"{value:,}" if isinstance(value, int | float) else value
         table.add_row(name, text, style=COLOURS.get(name) if value else None)
     Console(stderr=stderr).print(table)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 try:
     import fcntl
 except ImportError:  # Windows has no flock; msvcrt locks the first byte instead
     fcntl = None  # type: ignore[assignment]
+
+
+TRIES: Final = 5
+PAUSE: Final = 0.01
+"""Seconds between two tries to lock: longer than `is_locked` of another process holds the lock to look at it."""
 
 
 class LockedError(Exception):
@@ -24,7 +31,7 @@ class FileLock:
         while True:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                _lock(self._descriptor)
+                _lock_patiently(self._descriptor)
             except (BlockingIOError, PermissionError):
                 os.close(self._descriptor)
                 raise LockedError from None
@@ -51,9 +58,33 @@ class FileLock:
         return (there.st_ino, there.st_dev) == (ours.st_ino, ours.st_dev)
 
 
-def _lock(descriptor: int) -> None:
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of `path`. Makes no file, keeps no lock. OSError where it cannot be seen."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        _lock(descriptor, shared=True)
+    except (BlockingIOError, PermissionError):
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _lock_patiently(descriptor: int) -> None:
+    for _ in range(TRIES - 1):
+        with suppress(BlockingIOError, PermissionError):
+            _lock(descriptor)
+            return
+        time.sleep(PAUSE)
+    _lock(descriptor)
+
+
+def _lock(descriptor: int, *, shared: bool = False) -> None:
     if fcntl is not None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     else:
         import msvcrt
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -49,13 +50,15 @@ class LineFile:
                 self._file: BinaryIO = sys.stdout.buffer
             else:
                 self._file = (self._aside or target).open("ab" if append else "wb", buffering=BUFFER)
+            if self._aside is not None and target.exists():
+                shutil.copymode(target, self._aside)  # what only its owner may read stays so
         except OSError as error:
             raise StorageError(f"{name}: {describe(error)}") from None
 
     def write(self, lines: Iterable[bytes]) -> None:
         """Write each line and a line break."""
         with self._named():
-            self._file.write(b"".join(line + b"\n" for line in lines))
+            self._file.writelines(line + b"\n" for line in lines)
 
     def close(self, *, keep: bool = True) -> None:
         """Hand everything to the system and close; standard output stays open.
@@ -86,15 +89,24 @@ class LineFile:
             raise StorageError(f"{self.name}: {describe(error)}") from None
 
 
-def open_output(name: str, settled: Iterable[OutcomeLine] | None) -> LineFile:
+def open_output(
+    name: str, settled: Iterable[OutcomeLine] | None, is_overtaken: Callable[[int, bytes], bool] | None = None
+) -> LineFile:
     """The --output of a run, to which every outcome in `settled`, those of earlier runs, has been written once.
 
-    None begins it anew. A last line that a kill has torn is cut. StorageError where it cannot be written; InputError
-    where the file is something else.
+    None begins it anew. A last line that a kill has torn is cut. Where `is_overtaken` says of a number and its line
+    that the line no longer holds, the file is replaced by one with what is in `settled`. StorageError where it cannot
+    be written; InputError where the file is something else.
     """
     if settled is None:
         return LineFile(name)
-    written = Written() if name == STANDARD_OUTPUT else _cut_torn_line(Path(name))
+    path = Path(name)
+    written = Written() if name == STANDARD_OUTPUT else _cut_torn_line(path, is_overtaken)
+    if written is None:
+        anew = LineFile(str(path.resolve()), replacing=True)  # a link to it stays a link
+        anew.write(map(encode, settled))
+        anew.close()
+        return LineFile(name, append=True)
     file = LineFile(name, append=True)
     file.write(encode(line) for line in settled if not written.has(line.seq))
     return file
@@ -132,8 +144,10 @@ class Written:
         return byte < len(self._bits) and bool(self._bits[byte] >> (seq & 7) & 1)
 
 
-def _cut_torn_line(path: Path) -> Written:
+def _cut_torn_line(path: Path, is_overtaken: Callable[[int, bytes], bool] | None) -> Written | None:
+    """What stands in the output; None where a line in it is overtaken."""
     written = Written()
+    overtaken = False
     if not path.is_file():
         return written
     decode = msgspec.json.Decoder(_Seq).decode
@@ -146,11 +160,13 @@ def _cut_torn_line(path: Path) -> Written:
                         raise InputError(f"{path}:{number}", "is no outcome line; name another --output")
                     break
                 try:
-                    written.add(decode(line).seq)
+                    seq = decode(line).seq
+                    written.add(seq)
                 except (msgspec.DecodeError, UnicodeDecodeError, IndexError, OverflowError):
                     raise InputError(f"{path}:{number}", "is no outcome line; name another --output") from None
                 kept += len(line)
+                overtaken = overtaken or (is_overtaken is not None and is_overtaken(seq, line[:-1]))
             file.truncate(kept)
     except OSError as error:
         raise StorageError(f"{path}: {describe(error)}") from None
-    return written
+    return None if overtaken else written

@@ -11,29 +11,29 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, NamedTuple
 
-from patchwire.delivery.outcome import Outcome, OutcomeLine, line_from
+from patchwire.delivery.outcome import Outcome, OutcomeLine
 from patchwire.errors import JournalError, StorageError
-from patchwire.files.lock import FileLock, LockedError
 from patchwire.files.read import describe
-
-APPLICATION_ID: Final = 0x50574A31  # "PWJ1"
-SCHEMA_VERSION: Final = 1
-INTERRUPTED: Final = "interrupted before an answer was recorded"
-PAGE: Final = 1000
-
-_CODES: Final = {Outcome.APPLIED: 1, Outcome.REJECTED: 2, Outcome.NOT_SENT: 3, Outcome.UNKNOWN: 4}
-_OUTCOMES: Final = {code: outcome for outcome, code in _CODES.items()}
-_OUTCOME_CODES: Final = {outcome.value: code for outcome, code in _CODES.items()}
-
-_SCHEMA = (
-    "CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE intent (seq INTEGER PRIMARY KEY, digest BLOB NOT NULL, path TEXT NOT NULL, id TEXT,"
-    " properties BLOB)",
-    "CREATE TABLE outcome (seq INTEGER PRIMARY KEY, outcome INTEGER NOT NULL, status INTEGER,"
-    " attempts INTEGER NOT NULL, etag TEXT, seconds REAL NOT NULL, error TEXT)",
+from patchwire.run.journal_file import (
+    APPLICATION_ID,
+    OUTCOME_CODES,
+    OUTCOMES,
+    PAGE,
+    create,
+    damaged,
+    fault,
+    is_unwritten,
+    lines_of,
+    locate,
+    mark_interrupted,
+    storage_error,
+    take_lock,
+    upgrade,
+    version_of,
 )
+
 _INSERT_INTENT = "INSERT INTO intent VALUES (?, ?, ?, ?, ?)"
 _INSERT_OUTCOME = "INSERT INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?)"
 
@@ -60,18 +60,13 @@ class Journal:
 
     def __init__(self, path: Path, connection_identity: str, *, fresh: bool = False) -> None:
         """JournalError: it is in use, no journal, or another connection's. StorageError: it cannot be written."""
-        self.path = path = path.resolve()
+        self.path = path = locate(path)
         self.resumed = False
         """Whether an earlier run began this journal."""
         place = str(path)
         if not path.name or path.is_dir():
             raise JournalError(place, "is a directory; name a file")
-        try:
-            self._lock = FileLock(path.with_name(path.name + ".lock"))
-        except LockedError:
-            raise JournalError(place, "another run is using this journal; wait for it, or name another") from None
-        except OSError as error:
-            raise StorageError(f"{place}: {describe(error)}") from None
+        self._lock = take_lock(path, "another run is using this journal; wait for it, or name another")
         try:
             if fresh:
                 _refuse_foreign(path)
@@ -115,96 +110,94 @@ class Journal:
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
                 execute("ROLLBACK")
-            raise _storage_error(self.path, error) from None
+            raise storage_error(self.path, error) from None
 
     def known(self) -> Iterator[tuple[int, Known]]:
         """Every record with an outcome, by rising number; read page by page, so that writing may go on."""
         last = -1
         while True:
-            rows = self._database.execute(
+            rows = self._rows(
                 "SELECT seq, digest, outcome FROM intent JOIN outcome USING (seq) WHERE seq > ? ORDER BY seq LIMIT ?",
                 (last, PAGE),
-            ).fetchall()
+            )
             if not rows:
                 return
             for seq, digest, outcome in rows:
-                yield seq, Known(digest, _OUTCOMES[outcome])
+                if outcome not in OUTCOMES:
+                    raise damaged(self.path, f"record {seq} has outcome {outcome}")
+                yield seq, Known(digest, OUTCOMES[outcome])
             last = rows[-1][0]
 
     def lines(self) -> Iterator[OutcomeLine]:
         """The outcome of every record that has one, by rising number."""
         last = -1
         while True:
-            rows = self._database.execute(
+            rows = self._rows(
                 "SELECT seq, id, path, outcome, status, attempts, etag, seconds, error, properties"
                 " FROM outcome JOIN intent USING (seq) WHERE seq > ? ORDER BY seq LIMIT ?",
                 (last, PAGE),
-            ).fetchall()
+            )
             if not rows:
                 return
-            for row in rows:
-                yield _line(row)
+            yield from lines_of(self.path, rows)
             last = rows[-1][0]
+
+    def line(self, seq: int) -> OutcomeLine | None:
+        """The outcome of this record; None where it has none."""
+        rows = self._rows(
+            "SELECT seq, id, path, outcome, status, attempts, etag, seconds, error, properties"
+            " FROM outcome JOIN intent USING (seq) WHERE seq = ?",
+            (seq,),
+        )
+        return lines_of(self.path, rows)[0] if rows else None
+
+    def settled_by_hand(self) -> frozenset[int]:
+        """The records on which a person's word was given: what an output says of them may be overtaken."""
+        return frozenset(seq for (seq,) in self._rows("SELECT DISTINCT seq FROM settlement"))
 
     def counts(self) -> dict[str, int]:
         """How many records ended how: the four outcomes, and `pending`, which are also applied."""
         counts = dict.fromkeys([*(outcome.value for outcome in Outcome), "pending"], 0)
-        rows = self._database.execute("SELECT outcome, count(*), sum(status = 202) FROM outcome GROUP BY outcome")
+        rows = self._rows("SELECT outcome, count(*), sum(status = 202) FROM outcome GROUP BY outcome")
         for code, number, pending in rows:
-            counts[_OUTCOMES[code].value] = number
-            if _OUTCOMES[code] is Outcome.APPLIED:
+            if code not in OUTCOMES:
+                raise damaged(self.path, f"{number} records have outcome {code}")
+            counts[OUTCOMES[code].value] = number
+            if OUTCOMES[code] is Outcome.APPLIED:
                 counts["pending"] = pending or 0
         return counts
 
-    def _prepare(self, connection_identity: str) -> None:
-        execute = self._database.execute
+    def _rows(self, query: str, values: Sequence[int] = ()) -> list[Any]:
         try:
-            if (
-                execute("PRAGMA application_id").fetchone()[0] == 0
-                and not execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-            ):
-                execute("PRAGMA page_size = 4096")
-                execute("PRAGMA journal_mode = WAL")
-                execute("BEGIN IMMEDIATE")
-                execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                for statement in _SCHEMA:
-                    execute(statement)
-                execute("INSERT INTO run VALUES ('connection', ?)", (connection_identity,))
-                execute("COMMIT")
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise fault(self.path, error) from None
+
+    def _prepare(self, connection_identity: str) -> None:
+        try:
+            if is_unwritten(self._database):
+                create(self._database, connection_identity)
             else:
                 self.resumed = True
-            self._check(connection_identity)
-            execute("PRAGMA journal_mode = WAL")
+            version = version_of(self._database, self.path)
+            self._refuse_another(connection_identity)
+            self._database.execute("PRAGMA journal_mode = WAL")
             # A killed process loses nothing that was committed; only a power cut may lose what is not yet synced.
-            execute("PRAGMA synchronous = NORMAL")
-            execute(
-                "INSERT INTO outcome SELECT seq, ?, NULL, 1, NULL, 0, ? FROM intent"
-                " WHERE seq NOT IN (SELECT seq FROM outcome)",
-                (_CODES[Outcome.UNKNOWN], INTERRUPTED),
-            )
-        except sqlite3.DatabaseError as error:
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            upgrade(self._database, version)
+            mark_interrupted(self._database)
+        except sqlite3.Error as error:
             self._database.close()
-            if isinstance(error, sqlite3.OperationalError):
-                raise _storage_error(self.path, error) from None
-            raise JournalError(str(self.path), f"is no journal of patchwire ({error})") from None
+            raise fault(self.path, error) from None
         except JournalError:
             self._database.close()
             raise
 
-    def _check(self, connection_identity: str) -> None:
-        execute = self._database.execute
-        place = str(self.path)
-        if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise JournalError(place, "is a database, but no journal of patchwire")
-        version = execute("PRAGMA user_version").fetchone()[0]
-        if version != SCHEMA_VERSION:
-            raise JournalError(place, f"has version {version}, this patchwire reads version {SCHEMA_VERSION}")
-        owner = execute("SELECT value FROM run WHERE key = 'connection'").fetchone()
+    def _refuse_another(self, connection_identity: str) -> None:
+        owner = self._database.execute("SELECT value FROM run WHERE key = 'connection'").fetchone()
         if owner is None or owner[0] != connection_identity:
-            raise JournalError(
-                place, "belongs to another connection; name another journal, or start over with --fresh"
-            )
+            problem = "belongs to another connection; name another journal, or start over with --fresh"
+            raise JournalError(str(self.path), problem)
 
 
 def _file_of(path: Path) -> tuple[int, int] | None:
@@ -221,7 +214,7 @@ def _open(path: Path) -> sqlite3.Connection:
         # The lock keeps other runs out; readers cannot block a writer in WAL mode, but a checkpoint may wait.
         return sqlite3.connect(path, isolation_level=None, timeout=5.0)
     except sqlite3.Error as error:
-        raise _storage_error(path, error) from None
+        raise storage_error(path, error) from None
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -243,29 +236,6 @@ def _remove(path: Path) -> None:
             raise StorageError(f"{path}: {describe(error)}") from None
 
 
-def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
-    remedy = "free some space and run the same command again" if "full" in str(error) else "see to its directory"
-    return StorageError(f"{path}: {error}; {remedy}")
-
-
 def _outcome_row(line: OutcomeLine) -> tuple[int, int, int | None, int, str | None, float, str | None]:
-    code = _OUTCOME_CODES[line.outcome]
+    code = OUTCOME_CODES[line.outcome]
     return line.seq, code, line.status, line.attempts, line.etag, line.seconds, line.error
-
-
-def _line(
-    row: tuple[int, str | None, str, int, int | None, int, str | None, float, str | None, bytes | None],
-) -> OutcomeLine:
-    seq, record_id, path, code, status, attempts, etag, seconds, error, properties = row
-    return line_from(
-        seq,
-        str(seq) if record_id is None else record_id,
-        path,
-        _OUTCOMES[code],
-        status,
-        attempts=attempts,
-        etag=etag,
-        seconds=seconds,
-        error=error,
-        properties=properties or b"",
-    )

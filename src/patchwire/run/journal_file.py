@@ -1,0 +1,185 @@
+"""The file of a journal: its schema and versions, and what its rows mean, for all that open one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import Any, Final
+
+from patchwire.delivery.outcome import Outcome, OutcomeLine, line_from
+from patchwire.errors import JournalError, StorageError
+from patchwire.files.lock import FileLock, LockedError
+from patchwire.files.read import describe
+
+APPLICATION_ID: Final = 0x50574A31  # "PWJ1"
+SCHEMA_VERSION: Final = 2
+"""Version 1 had no table of settlements."""
+INTERRUPTED: Final = "interrupted before an answer was recorded"
+PAGE: Final = 1000
+
+CODES: Final = {Outcome.APPLIED: 1, Outcome.REJECTED: 2, Outcome.NOT_SENT: 3, Outcome.UNKNOWN: 4}
+OUTCOMES: Final = {code: outcome for outcome, code in CODES.items()}
+OUTCOME_CODES: Final = {outcome.value: code for outcome, code in CODES.items()}
+
+_SETTLEMENT = (
+    "CREATE TABLE settlement (number INTEGER PRIMARY KEY, seq INTEGER NOT NULL, word TEXT NOT NULL, reason TEXT,"
+    " at REAL NOT NULL, before TEXT NOT NULL)"
+)
+_SCHEMA = (
+    "CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE intent (seq INTEGER PRIMARY KEY, digest BLOB NOT NULL, path TEXT NOT NULL, id TEXT,"
+    " properties BLOB)",
+    "CREATE TABLE outcome (seq INTEGER PRIMARY KEY, outcome INTEGER NOT NULL, status INTEGER,"
+    " attempts INTEGER NOT NULL, etag TEXT, seconds REAL NOT NULL, error TEXT)",
+    _SETTLEMENT,
+)
+
+
+def locate(path: Path) -> Path:
+    """The file behind all links: its lock and its log stand beside it. JournalError where links lead in a circle."""
+    try:
+        return path.resolve()
+    except RuntimeError:
+        raise JournalError(str(path), "is a link that leads back to itself") from None
+
+
+def lock_path(path: Path) -> Path:
+    """The file that a run locks while it uses the journal at `path`."""
+    return path.with_name(path.name + ".lock")
+
+
+def take_lock(path: Path, refusal: str) -> FileLock:
+    """The lock of the journal at `path`. JournalError(`refusal`): another has it. StorageError: it cannot be made."""
+    try:
+        return FileLock(lock_path(path))
+    except LockedError:
+        raise JournalError(str(path), refusal) from None
+    except OSError as error:
+        raise StorageError(f"{path}: {describe(error)}") from None
+
+
+def refuse_unreadable(path: Path) -> None:
+    """JournalError unless a file stands at `path` and can be read."""
+    try:
+        mode = path.stat().st_mode
+        if S_ISDIR(mode):
+            raise JournalError(str(path), "is a directory; name a journal")
+        if not S_ISREG(mode):
+            raise JournalError(str(path), "is no file on a disk; name a journal")
+        path.open("rb").close()
+    except OSError as error:
+        raise JournalError(str(path), describe(error)) from None
+
+
+def is_unwritten(database: sqlite3.Connection) -> bool:
+    """Whether no journal has been made in this database yet, and nothing else either."""
+    tables = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    return not tables and _application_id(database) in (0, APPLICATION_ID)
+
+
+def create(database: sqlite3.Connection, connection_identity: str) -> None:
+    """Make an empty journal of the present version for this connection."""
+    execute = database.execute
+    execute("PRAGMA page_size = 4096")
+    # Before there is a log: a kill may come before the log is folded in, and the file must be known for ours by then.
+    execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    execute("PRAGMA journal_mode = WAL")
+    execute("BEGIN IMMEDIATE")
+    for statement in _SCHEMA:
+        execute(statement)
+    execute("INSERT INTO run VALUES ('connection', ?)", (connection_identity,))
+    execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    execute("COMMIT")
+
+
+def version_of(database: sqlite3.Connection, path: Path) -> int:
+    """The version of the journal in this database. JournalError: it is none, an empty one, or a newer one."""
+    place = str(path)
+    if is_unwritten(database):
+        raise JournalError(place, "is empty: its run was only beginning, or it is no journal; run the batch")
+    if _application_id(database) != APPLICATION_ID:
+        raise JournalError(place, "is a database, but no journal of patchwire; name another")
+    version: int = database.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise JournalError(
+            place,
+            f"has version {version}, this patchwire reads versions up to {SCHEMA_VERSION}; use a newer patchwire",
+        )
+    if version < 1:
+        raise damaged(path, f"version {version}")
+    return version
+
+
+def upgrade(database: sqlite3.Connection, version: int) -> None:
+    """Bring a journal of an earlier version to the present one, in one transaction."""
+    if version == SCHEMA_VERSION:
+        return
+    database.execute("BEGIN IMMEDIATE")
+    database.execute(_SETTLEMENT)
+    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    database.execute("COMMIT")
+
+
+def mark_interrupted(database: sqlite3.Connection) -> None:
+    """Make unknown what a kill has left without outcome. Only for who holds the journal's lock."""
+    database.execute(
+        "INSERT INTO outcome SELECT seq, ?, NULL, 1, NULL, 0, ? FROM intent"
+        " WHERE seq NOT IN (SELECT seq FROM outcome)",
+        (CODES[Outcome.UNKNOWN], INTERRUPTED),
+    )
+
+
+def fault(path: Path, error: sqlite3.Error) -> JournalError | StorageError:
+    """What an error of SQLite says of the journal at `path`: its content is at fault, or its storage."""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+        return JournalError(str(path), f"is no journal of patchwire ({error})")
+    if isinstance(error, sqlite3.OperationalError):
+        return storage_error(path, error)
+    return damaged(path, error)
+
+
+def storage_error(path: Path, error: sqlite3.Error) -> StorageError:
+    """The journal at `path` could not be read or written."""
+    remedy = "free some space and run the same command again" if "full" in str(error) else "see to its directory"
+    return StorageError(f"{path}: {error}; {remedy}")
+
+
+def damaged(path: Path, error: object) -> JournalError:
+    """What stands in the journal at `path` makes no sense."""
+    return JournalError(str(path), f"is damaged ({error}); restore it from a copy")
+
+
+def lines_of(path: Path, rows: Iterable[tuple[Any, ...]]) -> list[OutcomeLine]:
+    """The outcome lines of rows of seq, id, path, outcome, status, attempts, etag, seconds, error, properties.
+
+    A row without outcome is one that was interrupted. JournalError: what stands in them makes no sense.
+    """
+    try:
+        return [_line(row) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(path, f"{type(error).__name__}: {error}") from None
+
+
+def _line(row: tuple[Any, ...]) -> OutcomeLine:
+    seq, record_id, path, code, status, attempts, etag, seconds, error, properties = row
+    if code is None:
+        code, attempts, seconds, error = CODES[Outcome.UNKNOWN], 1, 0.0, INTERRUPTED
+    return line_from(
+        seq,
+        str(seq) if record_id is None else record_id,
+        path,
+        OUTCOMES[code],
+        status,
+        attempts=attempts,
+        etag=etag,
+        seconds=seconds,
+        error=error,
+        properties=properties or b"",
+    )
+
+
+def _application_id(database: sqlite3.Connection) -> int:
+    number: int = database.execute("PRAGMA application_id").fetchone()[0]
+    return number

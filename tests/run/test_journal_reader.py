@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from patchwire.delivery.outcome import Outcome, OutcomeLine
+from patchwire.errors import JournalError
+from patchwire.run import journal_reader
+from patchwire.run.journal import Journal
+from patchwire.run.journal_file import INTERRUPTED, PAGE
+from patchwire.run.journal_reader import JournalReader, Selection
+from patchwire.run.settlement import Word, settle
+from tests.support.journals import CONNECTION, intent, line, version_of, write_version_1, written
+
+ALL = Selection()
+
+
+def lines(path: Path, selection: Selection = ALL, limit: int | None = None) -> list[OutcomeLine]:
+    with closing(JournalReader(path)) as reader:
+        return [each for page in reader.pages(selection, limit) for each in page]
+
+
+def seqs(path: Path, selection: Selection = ALL, limit: int | None = None) -> list[int]:
+    return [each.seq for each in lines(path, selection, limit)]
+
+
+def killed(directory: Path, outcomes: list[OutcomeLine], open_seqs: list[int]) -> Path:
+    """What a kill leaves: the database, its log, the log's index, and a lock file that nobody holds."""
+    (directory / "killed").mkdir()
+    with written(directory / "journal", outcomes, open_seqs=open_seqs):
+        for file in directory.glob("journal*"):
+            shutil.copy(file, directory / "killed" / file.name)
+    return directory / "killed" / "journal"
+
+
+def names(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
+def test_the_lines_are_those_of_the_journal_by_rising_number_over_many_pages(tmp_path: Path) -> None:
+    outcomes = [line(seq) for seq in range(0, 3 * PAGE, 2)]
+    with written(tmp_path / "journal", reversed(outcomes)):
+        pass
+    assert lines(tmp_path / "journal") == outcomes
+    assert seqs(tmp_path / "journal", limit=PAGE + 1) == [each.seq for each in outcomes[: PAGE + 1]]
+    with closing(JournalReader(tmp_path / "journal")) as reader:
+        assert max(map(len, reader.pages(ALL))) == PAGE
+
+
+def test_reading_a_finished_journal_leaves_no_file_behind_and_changes_none(tmp_path: Path) -> None:
+    with written(tmp_path / "a #%?é journal", [line(0)]):
+        pass
+    before = (tmp_path / "a #%?é journal").read_bytes()
+    assert seqs(tmp_path / "a #%?é journal") == [0]
+    assert names(tmp_path) == {"a #%?é journal"}
+    assert (tmp_path / "a #%?é journal").read_bytes() == before
+
+
+def test_a_run_goes_on_beside_a_reader_and_what_it_adds_is_read(tmp_path: Path) -> None:
+    with written(tmp_path / "journal", [line(0)], open_seqs=[1, 2]) as journal:
+        with closing(JournalReader(tmp_path / "journal")) as reader:
+            assert reader.in_flight == 2
+            pages = reader.pages(ALL, limit=None)
+            assert [each.seq for each in next(pages)] == [0]
+            journal.commit([line(1), line(3)], [intent(line(3))])
+            assert [each.seq for each in next(pages)] == [3]  # 1 was in flight when its page was read
+            assert list(pages) == []
+            assert reader.counts(ALL)["unknown"] == 0
+        journal.commit([line(2)])
+    assert seqs(tmp_path / "journal") == [0, 1, 2, 3]
+
+
+def test_what_a_kill_has_left_open_is_unknown_as_a_resume_will_make_it(tmp_path: Path) -> None:
+    path = killed(tmp_path, [line(0), line(2)], [1, 3])
+    with closing(JournalReader(path)) as reader:
+        assert reader.in_flight == 0
+        read = [each for page in reader.pages(ALL) for each in page]
+        assert reader.counts(ALL) == {
+            "records": 4, "applied": 2, "pending": 0, "rejected": 0, "not_sent": 0, "unknown": 2, "settled": 0,
+        }  # fmt: skip
+        assert reader.counts(Selection(path="/people/3"))["unknown"] == 1
+    assert [(each.seq, each.outcome, each.error) for each in read if each.seq % 2] == [
+        (1, "unknown", INTERRUPTED),
+        (3, "unknown", INTERRUPTED),
+    ]
+    assert seqs(path, Selection(frozenset({Outcome.UNKNOWN}))) == [1, 3]
+    assert seqs(path, Selection(frozenset({Outcome.APPLIED}))) == [0, 2]
+    with closing(Journal(path, CONNECTION)) as journal:
+        assert list(journal.lines()) == read
+
+
+def test_a_run_that_begins_while_a_killed_journal_is_read_puts_nothing_in_flight_among_the_unknown(
+    tmp_path: Path,
+) -> None:
+    path = killed(tmp_path, [line(0)], [1])
+    with closing(JournalReader(path)) as reader, closing(Journal(path, CONNECTION)) as journal:
+        journal.commit([], [intent(line(2))])
+        assert [each.seq for page in reader.pages(ALL) for each in page] == [0, 1]
+        assert reader.counts(ALL)["records"] == 2
+
+
+def test_a_run_that_begins_while_a_finished_journal_is_read_is_seen(tmp_path: Path) -> None:
+    with written(tmp_path / "journal", [line(0)]):
+        pass
+    with closing(JournalReader(tmp_path / "journal")) as reader:
+        with written(tmp_path / "journal", [line(1)]):
+            assert [each.seq for page in reader.pages(ALL) for each in page] == [0, 1]
+        with written(tmp_path / "journal", [line(seq) for seq in range(2, 500)]):
+            pass
+        assert reader.counts(ALL)["applied"] == 500
+
+
+def test_a_journal_that_is_removed_while_it_is_read_is_said_to_be(tmp_path: Path) -> None:
+    with written(tmp_path / "journal", [line(0)]):
+        pass
+    with closing(JournalReader(tmp_path / "journal")) as reader:
+        (tmp_path / "journal").unlink()
+        with pytest.raises(JournalError, match="journal: no such file"):
+            list(reader.pages(ALL))
+
+
+def test_the_selection_is_by_outcome_status_and_path_and_all_must_hold(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    outcomes = [
+        line(0, Outcome.APPLIED, 202, path="/a/1"),
+        line(1, Outcome.REJECTED, 404, path="/a/2"),
+        line(2, Outcome.REJECTED, 409, path="/b/1"),
+        line(3, Outcome.UNKNOWN, None, path="/a%2F_"),
+        line(4, Outcome.NOT_SENT, None, path="/A/1"),
+    ]
+    with written(path, outcomes):
+        pass
+    rejected, applied = Outcome.REJECTED, Outcome.APPLIED
+    assert seqs(path, Selection(frozenset({rejected}))) == [1, 2]
+    assert seqs(path, Selection(frozenset({rejected, applied}))) == [0, 1, 2]
+    assert seqs(path, Selection(statuses=frozenset({404, 202}))) == [0, 1]
+    assert seqs(path, Selection(frozenset({rejected}), frozenset({404, 202}))) == [1]
+    assert seqs(path, Selection(path="/a")) == [0, 1, 3]
+    assert seqs(path, Selection(path="/a/"), limit=1) == [0]
+    with closing(JournalReader(path)) as reader:
+        assert reader.counts(Selection(path="/a/")) == {
+            "records": 2, "applied": 1, "pending": 1, "rejected": 1, "not_sent": 0, "unknown": 0, "settled": 0,
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("prefix", "found"), [("/a%", [3]), ("/_", []), ("%", []), ("_", []), ("/A", [4]), ("'", []), ("/a%2F_", [3])]
+)
+def test_a_prefix_has_no_wildcards_and_tells_capitals(tmp_path: Path, prefix: str, found: list[int]) -> None:
+    with written(tmp_path / "journal", [line(1, path="/a/1"), line(3, path="/a%2F_"), line(4, path="/A/1")]):
+        pass
+    assert seqs(tmp_path / "journal", Selection(path=prefix)) == found
+
+
+def test_a_journal_of_version_1_is_read_and_not_upgraded(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    write_version_1(path)
+    with closing(JournalReader(path)) as reader:
+        assert reader.counts(ALL)["settled"] == 0
+        assert list(reader.settlements()) == []
+    first, second, third = lines(path)
+    assert (first.id, first.pending, first.etag) == ("first", True, '"e"')
+    assert (second.id, second.status) == ("1", 502)
+    assert (third.outcome, third.error) == ("unknown", INTERRUPTED)
+    assert version_of(path) == 1
+
+
+def test_settlements_are_counted_and_told_in_their_order(tmp_path: Path) -> None:
+    with written(tmp_path / "journal", [line(seq, Outcome.UNKNOWN, None) for seq in range(3)]):
+        pass
+    settle(tmp_path / "journal", [2], Word.NOT_APPLIED, None, 5.0)
+    settle(tmp_path / "journal", [0], Word.APPLIED, "seen", 6.5)
+    with closing(JournalReader(tmp_path / "journal")) as reader:
+        assert [(each.seq, each.word, each.reason, each.at) for each in reader.settlements()] == [
+            (2, "not-applied", None, 5.0),
+            (0, "applied", "seen", 6.5),
+        ]
+        counts = reader.counts(ALL)
+    assert (counts["records"], counts["applied"], counts["unknown"], counts["settled"]) == (2, 1, 1, 1)
+
+
+# --- what is no journal, or cannot be read
+
+
+def database(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def make_nothing(path: Path) -> None:
+    pass
+
+
+def make_text(path: Path) -> None:
+    path.write_text("this is a text, not a database, and long enough to be sure of it" * 20, "utf-8")
+
+
+def make_foreign(path: Path) -> None:
+    database(path, "CREATE TABLE mine (a)")
+
+
+def make_newer(path: Path) -> None:
+    write_version_1(path)
+    database(path, "PRAGMA user_version = 7")
+
+
+def make_senseless(path: Path) -> None:
+    write_version_1(path)
+    database(path, "UPDATE outcome SET outcome = 9")
+
+
+def make_torn(path: Path) -> None:
+    with written(path, [line(seq) for seq in range(500)]):
+        pass
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * (path.stat().st_size - 4096))
+
+
+def make_without_tables(path: Path) -> None:
+    write_version_1(path)
+    database(path, "DROP TABLE outcome")
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (make_nothing, "no such file or directory"),
+        (Path.mkdir, "is a directory; name a journal"),
+        (os.mkfifo, "is no file on a disk; name a journal"),
+        (Path.touch, "is empty"),
+        (make_text, "is no journal of patchwire"),
+        (make_foreign, "is a database, but no journal of patchwire"),
+        (make_newer, "has version 7, this patchwire reads versions up to 2; use a newer patchwire"),
+        (make_senseless, "is damaged"),
+        (make_torn, "is damaged (database disk image is malformed); restore it from a copy"),
+        (make_without_tables, "cannot be read (no such table: outcome)"),
+    ],
+)
+def test_what_is_no_sound_journal_is_refused_with_its_name_and_makes_no_file(
+    tmp_path: Path, make: Any, problem: str
+) -> None:
+    path = tmp_path / "journal"
+    make(path)
+    before = names(tmp_path)
+    with pytest.raises(JournalError) as caught:
+        lines(path)
+    assert str(caught.value).startswith(f"{path}: {problem}")
+    assert names(tmp_path) == before
+
+
+def test_a_lock_that_cannot_be_looked_at_leaves_open_records_in_flight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    path = killed(tmp_path, [line(0)], [1])
+    monkeypatch.setattr(journal_reader, "is_locked", refuse)
+    with closing(JournalReader(path)) as reader:
+        assert reader.in_flight == 1
+        assert reader.lock_fault == f"{path}.lock: permission denied"
+        assert [each.seq for page in reader.pages(ALL) for each in page] == [0]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, which a test may make one that can only be read."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place]).returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_journals_in_a_directory_that_cannot_be_written_are_read(tmp_path: Path, disk: Path) -> None:
+    with written(disk / "journal", [line(0)]):
+        pass
+    path = killed(tmp_path, [line(0)], [1])
+    for file in path.parent.iterdir():
+        shutil.copy(file, disk / file.name.replace("journal", "killed"))
+    shutil.copy(path, disk / "without-index")
+    shutil.copy(f"{path}-wal", disk / "without-index-wal")
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    before = names(disk)
+    assert seqs(disk / "journal") == [0]
+    assert seqs(disk / "killed") == [0, 1]
+    with pytest.raises(JournalError, match="copy the journal and its -wal file to another"):
+        lines(disk / "without-index")
+    assert names(disk) == before
