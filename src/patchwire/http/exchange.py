@@ -20,6 +20,7 @@ from patchwire.http.chunks import ChunkLines
 from patchwire.http.message import Headers, Request
 from patchwire.http.request_head import request_head
 from patchwire.http.states import TRANSITIONS, State, Step
+from patchwire.http.streamed_body import StreamedBody
 
 MAX_INTERIM_RESPONSES = 64
 
@@ -88,11 +89,16 @@ def _framing_request(method: str, closes: bool) -> h11.Request:
 class Exchange:
     """Drive it so: send what `bytes_to_send` gives, say `all_sent`, feed `receive` until it has `ended`.
 
+    With `streamed` the request's body comes piece by piece: once the state is SENDING, send what `body_piece` gives
+    for each, then what `end_body` gives, and say `all_sent`.
+
     `receive` may be called at any time after the first `bytes_to_send`; a response may well come early.
     A call that does not fit the state raises LocalProtocolError.
     """
 
-    def __init__(self, request: Request, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, request: Request, limits: Limits = DEFAULT_LIMITS, *, streamed: StreamedBody | None = None
+    ) -> None:
         self.request = request
         self.limits = limits
         self.state = State.READY
@@ -101,6 +107,7 @@ class Exchange:
         self.surplus = b""
         """Bytes that came behind a complete response. They answer nothing (RFC 9112 section 9.2)."""
         self._h11 = h11.Connection(h11.CLIENT)
+        self._streamed = streamed
         self._unsent = True
         self._head = bytearray()  # what has come of a head that is not whole yet
         self._searched = 0
@@ -135,8 +142,20 @@ class Exchange:
             return self._send_body()
         return b""
 
+    def body_piece(self, data: bytes) -> bytes:
+        """A piece of a streamed body, as it goes on the wire. LocalProtocolError beyond its announced length."""
+        return self._body_stream().piece(data)
+
+    def end_body(self) -> bytes:
+        """What ends a streamed body on the wire. LocalProtocolError where it is shorter than announced."""
+        end = self._body_stream().end()
+        self._h11.send(_END)
+        return end
+
     def all_sent(self) -> None:
-        """Say that the kernel has taken everything that `bytes_to_send` gave."""
+        """Say that the kernel has taken everything that was given; of a streamed body, when it has ended."""
+        if self._streamed is not None and not self._streamed.ended and self.state is State.SENDING:
+            return
         self._step(Step.ALL_SENT)
         self._unsent = self.state is State.HOLDING or self.state is State.REFUSED
 
@@ -175,7 +194,7 @@ class Exchange:
 
     def _start(self, now: float) -> bytes:
         request = self.request
-        head, expects, closes = request_head(request)
+        head, expects, closes = request_head(request, self._streamed)
         self._h11.send(_framing_request(request.method, closes))
         if expects:
             self.continue_deadline = now + self.limits.continue_timeout
@@ -185,8 +204,15 @@ class Exchange:
         return head + self._send_body()
 
     def _send_body(self) -> bytes:
+        if self._streamed is not None:
+            return b""
         self._h11.send(_END)
         return self.request.body
+
+    def _body_stream(self) -> StreamedBody:
+        if self._streamed is None or self.state not in (State.SENDING, State.EARLY):
+            raise LocalProtocolError(f"an exchange that is {self.state.name} takes no piece of a body")
+        return self._streamed
 
     def _receive_head(self, data: bytes, events: list[Event]) -> None:
         buffer: bytes | bytearray = data

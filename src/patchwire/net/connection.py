@@ -6,7 +6,8 @@ point. Whatever ends badly, cancellation too, closes the wire.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from itertools import count
 from typing import Final
 
@@ -23,8 +24,11 @@ from patchwire.http.exchange import (
     ResponseHead,
 )
 from patchwire.http.exchange import Limits as ExchangeLimits
+from patchwire.http.keep_alive import idle_until
 from patchwire.http.message import Origin, Request, Response
 from patchwire.http.states import State
+from patchwire.http.streamed_body import StreamedBody
+from patchwire.net.body import BodySource
 from patchwire.net.sources import now
 from patchwire.net.wire import Wire
 from patchwire.net.wire_log import WireLog, field_lines, printable, sent_head, time_of
@@ -61,6 +65,23 @@ class _Inbox:
         self.error: PatchwireError | None = None
 
 
+async def _pieces(rest: memoryview) -> AsyncGenerator[memoryview, None]:
+    for start in range(0, len(rest), PIECE):
+        yield rest[start : start + PIECE]
+
+
+async def _framed(source: BodySource, exchange: Exchange) -> AsyncGenerator[bytes, None]:
+    async with aclosing(source.pieces()) as pieces:
+        async for data in pieces:
+            if exchange.ended:
+                return
+            framed = exchange.body_piece(data)
+            if framed:
+                yield framed
+    if not exchange.ended:
+        yield exchange.end_body()
+
+
 class Connection:
     """Takes over a connected wire. `deadline` is for a Deadlines watch to look at.
 
@@ -91,6 +112,7 @@ class Connection:
         self._expired = False
         self._fault: OSError | TlsError | None = None
         self._exchanges = 0
+        self._idle_until = NEVER
         self._taken_before = 0
         self._bytes_received = 0
 
@@ -102,12 +124,13 @@ class Connection:
     def is_quiet(self) -> bool:
         """Whether a connection, idle or new, is fit for use: a FIN, a 408 or stray bytes make it unfit, and close it.
 
-        What arrives before a request answers nothing (RFC 9112 section 9.2).
+        What arrives before a request answers nothing (RFC 9112 section 9.2). One that has been idle for nearly as
+        long as its server lets it be is unfit as well.
         """
         if not self._open:
             return False
         try:
-            if self._wire.receive() is None:
+            if self._wire.receive() is None and trio.current_time() < self._idle_until:
                 return True
         except (OSError, TlsError) as error:
             self._fault = error
@@ -131,12 +154,14 @@ class Connection:
         self.deadline = NEVER
         self.close()
 
-    async def exchange(self, request: Request) -> Reply:
+    async def exchange(self, request: Request, source: BodySource | None = None) -> Reply:
         """Send the request and read its final response. A connection that is not quiet sends nothing.
 
+        `source` gives the body in place of the request's own; what it raises closes the connection and is raised.
         Raises LocalProtocolError, with nothing sent, when the request cannot be put on the wire.
         """
-        exchange = Exchange(request, self._limits)
+        streamed = None if source is None else StreamedBody(source.length)
+        exchange = Exchange(request, self._limits, streamed=streamed)
         outgoing = exchange.bytes_to_send(trio.current_time())
         self._taken_before = self._wire.taken
         self._bytes_received = 0
@@ -150,6 +175,8 @@ class Connection:
             await self._send(outgoing, exchange, inbox)
             if exchange.state is State.HOLDING:
                 await self._hold_body(exchange, inbox)
+            if source is not None and exchange.state is State.SENDING:
+                await self._send_pieces(_framed(source, exchange), exchange, inbox)
             while not exchange.ended:
                 await self._wire.wait_readable()
                 self._receive(exchange, inbox)
@@ -161,19 +188,20 @@ class Connection:
         self.deadline = NEVER
         if not exchange.reusable:
             self.close()
+        elif inbox.head is not None:
+            self._idle_until = idle_until(inbox.head.headers, trio.current_time())
         reply = self._reply(inbox)
         self._exchanges += 1
         return reply
 
     async def _send(self, data: bytes, exchange: Exchange, inbox: _Inbox) -> None:
         self.deadline = trio.current_time() + self._read_timeout
-        if len(data) <= PIECE:
-            self._wire.put(data)
-            if self._flush(exchange, inbox):
-                exchange.all_sent()
-                return
-            data = b""
-        await self._send_rest(memoryview(data), exchange, inbox)
+        first = data if len(data) <= PIECE else memoryview(data)[:PIECE]
+        self._wire.put(first)
+        if self._flush(exchange, inbox) and first is data:
+            exchange.all_sent()
+        else:
+            await self._send_pieces(_pieces(memoryview(data)[len(first) :]), exchange, inbox)
 
     def _flush(self, exchange: Exchange, inbox: _Inbox) -> bool:
         """Whether the kernel has taken all of it. A send that fails may do so behind an answer that says why."""
@@ -184,39 +212,48 @@ class Connection:
                 self._receive(exchange, inbox)
             raise
 
-    async def _send_rest(self, rest: memoryview, exchange: Exchange, inbox: _Inbox) -> None:
+    async def _send_pieces(
+        self, pieces: AsyncGenerator[bytes | memoryview, None], exchange: Exchange, inbox: _Inbox
+    ) -> None:
         """Send a long body while reading, since the final response may come before the body has gone out."""
-        async with trio.open_nursery() as nursery:
+        failure: Exception | None = None
+        async with aclosing(pieces), trio.open_nursery() as nursery:
 
             async def push() -> None:
-                # A send that fails ends the sending only: a response may have come before the connection broke.
-                with suppress(OSError, trio.ClosedResourceError):
-                    position = 0
-                    while not self._wire.flush() or position < len(rest):
-                        await self._wire.wait_writable()
-                        if self._wire.flush():
-                            self._wire.put(rest[position : position + PIECE])
-                            position += PIECE
-                        self.deadline = trio.current_time() + self._read_timeout
-                    if not exchange.ended:
-                        exchange.all_sent()
-                    nursery.cancel_scope.cancel()
+                nonlocal failure
+                try:
+                    await self._push(pieces, exchange)
+                except (OSError, trio.ClosedResourceError):
+                    return  # ends the sending only: a response may have come before the connection broke
+                except Exception as error:
+                    failure = error
+                nursery.cancel_scope.cancel()
 
             nursery.start_soon(push)
-            fault: TlsError | None = None
-            with suppress(OSError, trio.ClosedResourceError):
+            try:
                 while not exchange.ended:
                     await self._wire.wait_readable()
-                    try:
-                        self._receive(exchange, inbox)
-                    except TlsError as error:
-                        fault = error
-                        break
+                    self._receive(exchange, inbox)
+            except (OSError, TlsError, trio.ClosedResourceError) as error:
+                failure = error
             nursery.cancel_scope.cancel()
-        if fault is not None:
-            raise fault
-        if not self._open:
-            raise trio.ClosedResourceError
+        if failure is not None:
+            raise failure
+
+    async def _push(self, pieces: AsyncGenerator[bytes | memoryview, None], exchange: Exchange) -> None:
+        wire = self._wire
+        while True:
+            while not wire.flush():
+                await wire.wait_writable()
+                self.deadline = trio.current_time() + self._read_timeout
+            self.deadline = NEVER  # it is not the peer who is waited for
+            piece = await anext(pieces, None)
+            self.deadline = trio.current_time() + self._read_timeout
+            if piece is None:
+                break
+            wire.put(piece)
+        if not exchange.ended:
+            exchange.all_sent()
 
     async def _hold_body(self, exchange: Exchange, inbox: _Inbox) -> None:
         """Wait for 100 (Continue), a final response, or the deadline; then send the body unless it was refused."""
