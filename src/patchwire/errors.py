@@ -20,7 +20,9 @@ class Sent(Enum):
 
 
 class PatchwireError(Exception):
-    """The root of all errors of this library."""
+    """The root of all errors of this library. `sent` says what is known about the request that it ended."""
+
+    sent: Sent = Sent.NO
 
 
 class LocalProtocolError(PatchwireError):
@@ -28,7 +30,9 @@ class LocalProtocolError(PatchwireError):
 
 
 class RemoteProtocolError(PatchwireError):
-    """The peer broke the protocol, or a limit that protects us from it."""
+    """The peer broke the protocol, or a limit that protects us from it. `origin` is empty where none is known."""
+
+    origin: str = ""
 
 
 class IncompleteResponseError(RemoteProtocolError):

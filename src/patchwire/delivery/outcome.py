@@ -12,7 +12,9 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from patchwire.delivery.record import Record
-from patchwire.errors import Sent
+from patchwire.errors import PatchwireError, Sent
+from patchwire.http.message import Response
+from patchwire.settings.connection import DEFAULT_UNKNOWN_STATUSES
 
 
 class Outcome(Enum):
@@ -62,6 +64,15 @@ def judge(sent: Sent, status: int | None, unknown_statuses: Collection[int]) -> 
     if status == 303 or status in unknown_statuses:
         return Outcome.UNKNOWN
     return Outcome.REJECTED
+
+
+def outcome_of(
+    result: Response | PatchwireError, unknown_statuses: Collection[int] = DEFAULT_UNKNOWN_STATUSES
+) -> Outcome:
+    """The outcome of a request from its response, or from the error that it ended with."""
+    if isinstance(result, PatchwireError):
+        return judge(result.sent, None, ())
+    return judge(Sent.YES, result.status, unknown_statuses)
 
 
 def join(attempts: Sequence[Attempt]) -> Attempt:

@@ -9,15 +9,11 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Struct
 
-from patchwire.delivery.target import join_target
+from patchwire.delivery.request import RequestMaker, implied_media_type
 from patchwire.errors import LocalProtocolError, RecordError
-from patchwire.http.fields import FieldSyntaxError, entity_tags
-from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
-from patchwire.http.message import Headers, Request
-from patchwire.settings.connection import OF_A_RECORD, ConnectionSettings
+from patchwire.http.message import Request
+from patchwire.settings.connection import ConnectionSettings
 from patchwire.settings.faults import fault_of
-
-OF_THE_CONNECTION = frozenset({"host", "authorization", "proxy-authorization", "connection", "upgrade"})
 
 
 class Line(Struct, forbid_unknown_fields=True):
@@ -68,10 +64,7 @@ class RecordParser:
     """Makes records of lines for one connection."""
 
     def __init__(self, connection: ConnectionSettings) -> None:
-        self._connection = connection
-        self._base_headers: Headers = tuple(
-            (name, value.reveal().encode("latin-1")) for name, value in connection.headers
-        )
+        self._maker = RequestMaker(connection)
         self._decode = msgspec.json.Decoder(Line).decode
 
     def parse(self, line: bytes, seq: int) -> Record:
@@ -80,6 +73,8 @@ class RecordParser:
             line.decode("utf-8")
             members = self._decode(line)
             request = self._request(members)
+        except LocalProtocolError as error:
+            raise RecordError("", str(error)) from None
         except msgspec.ValidationError as error:
             fault = fault_of(error)
             hint = "; each line is one record, one JSON object" if fault.startswith("expected `object`") else ""
@@ -103,30 +98,16 @@ class RecordParser:
         )
 
     def _request(self, members: Line) -> Request:
-        connection = self._connection
-        try:
-            target = join_target(connection.base_path, connection.base_query, members.path, members.query)
-        except LocalProtocolError as error:
-            raise RecordError("", f"path: {error}") from None
         body, media_type = _body(members)
-        headers = [*self._base_headers, (b"Content-Type", _octets("media_type", media_type))]
-        if members.if_match is not None:
-            _check_tags(members.if_match)
-            headers.append((b"If-Match", _octets("if_match", members.if_match)))
-        try:
-            request = Request("PATCH", connection.origin, target, tuple(headers), body)
-            return self._with_own_fields(request, members.headers) if members.headers else request
-        except LocalProtocolError as error:
-            raise RecordError("", str(error)) from None
-
-    def _with_own_fields(self, request: Request, fields: dict[str, str]) -> Request:
-        for name, value in fields.items():
-            if name.lower() in OF_THE_CONNECTION:
-                raise RecordError("", f"headers.{name}: belongs to the connection file, not to a record")
-            if name.lower() in OF_A_RECORD:
-                raise RecordError("", f"headers.{name}: write it as the member {OF_A_RECORD[name.lower()]}")
-            request = request.with_header(_octets("headers", name), _octets(f"headers.{name}", value))
-        return request
+        return self._maker.make(
+            "PATCH",
+            members.path,
+            body=body,
+            media_type=media_type,
+            if_match=members.if_match,
+            query=members.query,
+            headers=members.headers,
+        )
 
 
 def with_body(record: Record, body: bytes) -> Record:
@@ -151,7 +132,7 @@ def _body(members: Line) -> tuple[bytes, str]:
     if len(given) != 1:
         problem = f"has {' and '.join(given)}" if given else "has no body"
         raise RecordError("", f"{problem}; give one of body, body_text, body_base64, body_file")
-    media_type = members.media_type or _implied_media_type(raw)
+    media_type = members.media_type or implied_media_type(raw)
     if media_type is None:
         raise RecordError("", f"media_type: missing; {given[0]} implies none unless it is a JSON object or array")
     if members.body_text is not None:
@@ -162,22 +143,3 @@ def _body(members: Line) -> tuple[bytes, str]:
         except (Base64Error, ValueError):
             raise RecordError("", "body_base64: not valid base64") from None
     return raw, media_type
-
-
-def _check_tags(if_match: str) -> None:
-    try:
-        entity_tags(_octets("if_match", if_match))
-    except FieldSyntaxError:
-        quoted = msgspec.json.encode(f'"{if_match}"').decode()
-        raise RecordError("", f"if_match: no entity tag, which has quotes of its own; write {quoted}") from None
-
-
-def _implied_media_type(body: bytes) -> str | None:
-    return {b"{": MERGE_PATCH, b"[": JSON_PATCH}.get(body[:1])
-
-
-def _octets(member: str, text: str) -> bytes:
-    try:
-        return text.encode("latin-1")
-    except UnicodeEncodeError as error:
-        raise RecordError("", f"{member}: {text[error.start]!r} cannot stand in a header field") from None

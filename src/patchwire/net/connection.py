@@ -14,7 +14,15 @@ from typing import Final
 import trio
 from msgspec import Struct
 
-from patchwire.errors import ConnectionLostError, HandshakeError, PatchwireError, ReadTimeoutError, Sent, TlsError
+from patchwire.errors import (
+    ConnectionLostError,
+    HandshakeError,
+    PatchwireError,
+    ReadTimeoutError,
+    RemoteProtocolError,
+    Sent,
+    TlsError,
+)
 from patchwire.http.exchange import (
     BodyData,
     Event,
@@ -294,7 +302,10 @@ class Connection:
             error = str(inbox.error) if inbox.error else None
             response = Response(head.status, head.headers, b"".join(inbox.body), head.reason, error)
         bytes_sent = self._wire.taken - self._taken_before
-        return Reply(response, self._sent(inbox), inbox.error, bytes_sent, self._bytes_received, self._exchanges > 0)
+        sent = self._sent(inbox)
+        if isinstance(inbox.error, RemoteProtocolError):  # the exchange, which found it, knows neither
+            inbox.error.sent, inbox.error.origin = sent, str(self.origin)
+        return Reply(response, sent, inbox.error, bytes_sent, self._bytes_received, self._exchanges > 0)
 
     def _sent(self, inbox: _Inbox) -> Sent:
         """From the first octet on that the kernel took, the request may have reached its peer."""

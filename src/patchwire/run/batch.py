@@ -23,10 +23,10 @@ from patchwire.files.outcomes import STANDARD_OUTPUT, LineFile, encode, open_out
 from patchwire.files.read import describe
 from patchwire.files.records import LineReader
 from patchwire.net.connection import Connection
+from patchwire.net.credentials import CredentialsGate
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.opening import open_connection
 from patchwire.net.wire_log import WireLog
-from patchwire.run.credentials import CredentialsGate
 from patchwire.run.dispatcher import Dispatcher
 from patchwire.run.intake import Intake
 from patchwire.run.journal import Journal

@@ -15,9 +15,9 @@ from patchwire.errors import ConnectError, CredentialsRejectedError, LocalProtoc
 from patchwire.http.fields import retry_after
 from patchwire.http.message import Request, Response
 from patchwire.net.connection import Connection, Reply
+from patchwire.net.credentials import CredentialsGate
 from patchwire.net.perform import perform
 from patchwire.net.sources import jitter, now
-from patchwire.run.credentials import CredentialsGate
 from patchwire.settings.connection import ConnectionSettings
 
 
@@ -143,7 +143,10 @@ class Worker:
                 return reply
         # An idle connection that the server has closed meanwhile is the ordinary end of it, and no attempt.
         self._connection = await self._connect()
-        return await self._connection.exchange(request)
+        reply = await self._connection.exchange(request)
+        if isinstance(reply.error, ConnectError):
+            raise reply.error  # the server rejected our certificate behind the handshake: its state, not the record's
+        return reply
 
     async def _stopped_before(self, at: float) -> bool:
         """Wait until `at`; whether the run was stopped meanwhile."""

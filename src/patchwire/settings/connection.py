@@ -17,6 +17,8 @@ from patchwire.settings.tls import DEFAULT_TLS, Material, TlsSettings
 
 AUTHORIZATION = "authorization"
 SCHEMES = ("none", "basic")
+DEFAULT_UNKNOWN_STATUSES = (502, 504)
+"""With these a gateway speaks for a server that may have acted."""
 OF_A_RECORD = {"content-type": "media_type", "if-match": "if_match"}
 """Fields that a record sets, and the member that it sets them with."""
 
@@ -24,7 +26,7 @@ OF_A_RECORD = {"content-type": "media_type", "if-match": "if_match"}
 class Outcomes(Struct, frozen=True, forbid_unknown_fields=True):
     """`unknown_statuses`: final statuses behind which the change may have been made all the same."""
 
-    unknown_statuses: tuple[int, ...] = (502, 504)
+    unknown_statuses: tuple[int, ...] = DEFAULT_UNKNOWN_STATUSES
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):

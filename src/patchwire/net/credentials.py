@@ -13,7 +13,7 @@ from patchwire.net.connection import Reply
 
 
 class CredentialsGate:
-    """Shared by all workers of a run. Once the server has accepted the credentials it costs a look at a flag."""
+    """Shared by all who send them. Once the server has accepted the credentials it costs a look at a flag."""
 
     def __init__(self, *, needed: bool) -> None:
         self._open = not needed

@@ -1,0 +1,195 @@
+"""PatchClient: a connection's settings as an object that sends requests, for programs on trio."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+import trio
+from msgspec import UNSET, UnsetType
+
+from patchwire.delivery.request import RequestMaker, implied_media_type
+from patchwire.errors import LocalProtocolError, PatchwireError, Sent
+from patchwire.http.message import Request, Response
+from patchwire.net.body import BodySource, FileBody, IterableBody
+from patchwire.net.connection import Connection, Reply
+from patchwire.net.credentials import CredentialsGate
+from patchwire.net.deadlines import Deadlines
+from patchwire.net.opening import open_connection
+from patchwire.net.perform import perform
+from patchwire.net.pool import Pool
+from patchwire.net.wire_log import WireLog
+from patchwire.settings.authentication import authentication_for
+from patchwire.settings.connection import ConnectionSettings
+
+_NONE: Final[Mapping[str, str]] = {}
+
+
+class PatchClient:
+    """Sends requests over one connection's settings, on at most `max_connections` connections at a time.
+
+    Any number of tasks may use it side by side. A request goes out once: what may have reached the server is never
+    sent again. What comes back is a response, of any status, or an error whose `sent` says what is known about the
+    request: Sent.NO, nothing of it was taken by the network; Sent.MAYBE, it may have been acted upon.
+    `patchwire.outcome_of` makes an Outcome of either.
+
+    `wire_log` is given each line of the wire log, secrets redacted.
+    """
+
+    def __init__(
+        self, settings: ConnectionSettings, *, max_connections: int = 8, wire_log: WireLog | None = None
+    ) -> None:
+        if max_connections < 1:
+            raise ValueError("max_connections must be at least 1")
+        self.settings = settings
+        self._authentication = authentication_for(settings)
+        self._maker = RequestMaker(settings)
+        self._wire_log = wire_log
+        self._pool = Pool(self._connect, max_connections)
+        self._credentials = CredentialsGate(needed=settings.carries_credentials)
+        self._deadlines = Deadlines(settings.limits.read_timeout)
+        self._watch: trio.CancelScope | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection. A request that is on one of them ends with an error that says what is known."""
+        self._pool.close()
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        await trio.lowlevel.checkpoint()
+
+    async def patch(
+        self,
+        path: str = "",
+        *,
+        json: Any = UNSET,
+        text: str | None = None,
+        body: bytes | AsyncIterable[bytes] | None = None,
+        file: str | os.PathLike[str] | None = None,
+        media_type: str | None = None,
+        if_match: str | None = None,
+        query: Mapping[str, str] = _NONE,
+        headers: Mapping[str, str] = _NONE,
+    ) -> Response:
+        """PATCH the resource at the base URL and `path`: the final response, whatever its status.
+
+        Exactly one body: `json` (a dict is a merge patch, a list a JSON Patch, unless `media_type` says otherwise),
+        `text` (UTF-8), `body` (bytes; or an async iterable, sent in chunks as it comes), or `file` (a path). All but
+        a dict or a list need `media_type`. `if_match` is an entity tag with its quotes.
+
+        Raises LocalProtocolError where HTTP does not allow the request, and TransportError or RemoteProtocolError
+        where no complete response head came; CredentialsRejectedError once the server has rejected the credentials.
+        A response whose head came whole and whose body did not is returned, with its `error`.
+        """
+        return await self.request(
+            "PATCH", path, json=json, text=text, body=body, file=file, media_type=media_type, if_match=if_match,
+            query=query, headers=headers,
+        )  # fmt: skip
+
+    async def request(
+        self,
+        method: str,
+        path: str = "",
+        *,
+        json: Any = UNSET,
+        text: str | None = None,
+        body: bytes | AsyncIterable[bytes] | None = None,
+        file: str | os.PathLike[str] | None = None,
+        media_type: str | None = None,
+        if_match: str | None = None,
+        query: Mapping[str, str] = _NONE,
+        headers: Mapping[str, str] = _NONE,
+    ) -> Response:
+        """Send a request of any method, with one body or none; else as `patch`."""
+        content, source = _body(json, text, body, file, needed=method == "PATCH")
+        if media_type is None and not isinstance(json, UnsetType):
+            media_type = implied_media_type(content)
+        if media_type is None and (content or source is not None or method == "PATCH"):
+            raise LocalProtocolError("media_type: missing; only a dict or a list given as json implies one")
+        request = self._maker.make(
+            method, path, body=content, media_type=media_type, if_match=if_match, query=query, headers=headers
+        )
+        return await self.send(request, source)
+
+    async def send(self, request: Request, source: BodySource | None = None) -> Response:
+        """Send a request that is made already, to the settings' origin; a `source` is its body."""
+        if request.origin != self.settings.origin:
+            raise LocalProtocolError(f"{request!r} does not go to {self.settings.origin}")
+
+        async def exchange(each: Request) -> Reply:
+            return await self._credentials.send(each, lambda wanted: self._exchange(wanted, source))
+
+        reply, _ = await perform(self._authentication.flow(request), exchange)
+        if reply.response is not None:
+            return reply.response
+        raise reply.error or PatchwireError("no response, and no reason for it")
+
+    async def _exchange(self, request: Request, source: BodySource | None) -> Reply:
+        while True:
+            connection = await self._pool.acquire()
+            try:
+                await trio.lowlevel.checkpoint_if_cancelled()  # the exchange sends before it first waits
+                reply = await connection.exchange(request, source)
+            finally:
+                self._pool.release(connection)
+            # An idle connection that the server has closed meanwhile is the ordinary end of it: nothing was sent.
+            if reply.sent is not Sent.NO or not reply.reused:
+                return reply
+
+    async def _connect(self) -> Connection:
+        if self._watch is None:
+            self._watch = trio.CancelScope()
+            trio.lowlevel.spawn_system_task(self._watch_deadlines, self._watch, name="patchwire deadlines")
+        connection = await open_connection(self.settings, wire_log=self._wire_log)
+        self._deadlines.add(connection)
+        return connection
+
+    async def _watch_deadlines(self, scope: trio.CancelScope) -> None:
+        # A system task, so that a client needs no nursery, which would wrap the errors of its user's own block.
+        with scope:
+            await self._deadlines.watch()
+
+
+def _body(
+    json: Any,
+    text: str | None,
+    body: bytes | AsyncIterable[bytes] | None,
+    file: str | os.PathLike[str] | None,
+    *,
+    needed: bool,
+) -> tuple[bytes, BodySource | None]:
+    given = [
+        name
+        for name, present in (
+            ("json", not isinstance(json, UnsetType)),
+            ("text", text is not None),
+            ("body", body is not None),
+            ("file", file is not None),
+        )
+        if present
+    ]
+    if len(given) > 1 or (needed and not given):
+        raise LocalProtocolError(f"has {' and '.join(given) or 'no body'}; give one of json, text, body, file")
+    if not isinstance(json, UnsetType):
+        try:
+            return msgspec.json.encode(json), None
+        except (TypeError, ValueError, RecursionError, OverflowError) as error:
+            raise LocalProtocolError(f"json: {error}") from None
+    if text is not None:
+        return text.encode("utf-8"), None
+    if file is not None:
+        return b"", FileBody(file)
+    if body is None or isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body or b""), None
+    return b"", IterableBody(body)
