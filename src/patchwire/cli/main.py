@@ -11,8 +11,10 @@ import click
 
 from patchwire.cli import exits
 from patchwire.cli.batch import batch
+from patchwire.cli.check import check
 from patchwire.cli.demo import demo
 from patchwire.cli.journal import journal
+from patchwire.cli.send import send
 from patchwire.cli.serve import serve
 from patchwire.cli.settle import settle
 from patchwire.errors import PatchwireError
@@ -26,8 +28,10 @@ def cli() -> None:
 
 
 cli.add_command(batch)
+cli.add_command(check)
 cli.add_command(demo)
 cli.add_command(journal)
+cli.add_command(send)
 cli.add_command(serve)
 cli.add_command(settle)
 

@@ -26,6 +26,9 @@ from patchwire.run.settlement import settle as settle_records
     help="The number of the record. May be repeated: then all are settled, or none.",
 )
 @click.option("--reason", metavar="TEXT", help="How you know; it is kept in the journal.")
+@click.option(
+    "-v", "--verbose", is_flag=True, expose_value=False, help="Taken as everywhere; nothing goes over a wire."
+)
 def settle(file: str, word: str, seq: tuple[int, ...], reason: str | None) -> int:
     """Say of unknown records in the journal FILE whether their changes were applied.
 

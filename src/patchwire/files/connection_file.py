@@ -23,14 +23,19 @@ from patchwire.settings.tls import Material
 
 
 def load_connection(path: str | os.PathLike[str]) -> ConnectionSettings:
-    """The connection that a TOML file describes, its secrets read.
+    """The connection that a TOML file describes, its secrets and certificates read.
 
     SettingsError names the file, the key and what was expected.
     """
     file = Path(path)
+    return connection_from(read_toml(file), place=str(file), directory=file.parent)
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """What stands in a connection file, nothing of it checked. SettingsError where it cannot be read."""
     place = str(file)
     try:
-        data = tomllib.loads(file.read_bytes().decode("utf-8"))
+        return tomllib.loads(file.read_bytes().decode("utf-8"))
     except OSError as error:
         raise SettingsError(place, describe(error)) from None
     except UnicodeDecodeError as error:
@@ -41,7 +46,6 @@ def load_connection(path: str | os.PathLike[str]) -> ConnectionSettings:
         raise SettingsError(place, f"not valid TOML: {error}") from None
     except RecursionError:
         raise SettingsError(place, "not valid TOML: nested too deeply") from None
-    return connection_from(data, place=place, directory=file.parent)
 
 
 def connection_from(

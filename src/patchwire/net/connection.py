@@ -145,10 +145,14 @@ class Connection:
         self.close()
         return False
 
+    def describe(self) -> str:
+        """Where it leads and what it runs over, for a person."""
+        return f"{self.origin} ({self._wire.describe()})"
+
     def log_opening(self) -> None:
         """Tell the wire log what the connection is."""
         if self._wire_log is not None:
-            self._log("=", [f"connected to {self.origin} ({self._wire.describe()})"])
+            self._log("=", [f"connected to {self.describe()}"])
 
     def close(self) -> None:
         """Close the wire. Closing twice is harmless; a task that waits on it is woken."""

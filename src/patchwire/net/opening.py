@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import trio
 
 from patchwire.errors import HandshakeError, TlsError
@@ -13,6 +17,9 @@ from patchwire.net.wire import Wire
 from patchwire.net.wire_log import WireLog
 from patchwire.settings.connection import ConnectionSettings
 from patchwire.settings.tls import TlsSettings
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 
 async def open_connection(
@@ -37,15 +44,31 @@ async def open_connection(
 
 async def open_wire(origin: Origin, connect_timeout: float, tls: TlsSettings) -> Wire:
     """A connected wire to the origin: with the handshake done, within `connect_timeout` seconds in all, for https."""
-    deadline = trio.current_time() + connect_timeout
-    wire = await dial(origin, connect_timeout)
-    if origin.scheme == "http":
-        return wire
-    with trio.CancelScope(deadline=deadline) as scope:
-        return await _over_tls(wire, origin, tls)
-    assert scope.cancelled_caught  # noqa: S101 - or the wire was returned
-    problem = f"no TLS handshake within {connect_timeout:g} seconds (limits.connect_timeout)"
-    raise HandshakeError(f"cannot connect to {origin}: {problem}", origin=str(origin))
+    with _bounded(origin, connect_timeout):
+        wire = await dial(origin, connect_timeout)
+        return wire if origin.scheme == "http" else await _over_tls(wire, origin, tls)
+
+
+async def server_chain(origin: Origin, connect_timeout: float) -> list[x509.Certificate]:
+    """The certificates that an https origin shows, its own first, whoever issued them. Nothing is sent there.
+
+    ConnectError where it shows none.
+    """
+    from patchwire.net.tls_stream import TlsStream
+    from patchwire.tls.context import unverified_context
+    from patchwire.tls.engine import client_engine
+
+    with _bounded(origin, connect_timeout):
+        engine = client_engine(unverified_context(), origin.host)
+        stream = TlsStream(await dial(origin, connect_timeout), engine)
+        try:
+            await stream.handshake()
+        except (TlsError, OSError) as error:
+            if not engine.peer_chain():  # it may have shown its own before it asked for ours
+                raise _handshake_error(origin, error) from None
+        finally:
+            stream.close()
+    return engine.peer_chain()
 
 
 async def _over_tls(wire: Wire, origin: Origin, tls: TlsSettings) -> Wire:
@@ -57,10 +80,25 @@ async def _over_tls(wire: Wire, origin: Origin, tls: TlsSettings) -> Wire:
     stream = TlsStream(wire, client_engine(client_context(tls), origin.host))
     try:
         await stream.handshake()
-    except BaseException as error:
+    except (TlsError, OSError) as error:
         stream.close()
-        if not isinstance(error, (TlsError, OSError)):
-            raise
-        problem = str(error) if isinstance(error, TlsError) else f"the TLS handshake broke: {describe(error)}"
-        raise HandshakeError(f"cannot connect to {origin}: {problem}", origin=str(origin)) from None
+        raise _handshake_error(origin, error) from None
+    except BaseException:
+        stream.close()
+        raise
     return stream
+
+
+@contextmanager
+def _bounded(origin: Origin, connect_timeout: float) -> Iterator[None]:
+    try:
+        with trio.fail_after(connect_timeout):
+            yield
+    except trio.TooSlowError:
+        problem = f"no TLS handshake within {connect_timeout:g} seconds (limits.connect_timeout)"
+        raise HandshakeError(f"cannot connect to {origin}: {problem}", origin=str(origin)) from None
+
+
+def _handshake_error(origin: Origin, error: TlsError | OSError) -> HandshakeError:
+    problem = str(error) if isinstance(error, TlsError) else f"the TLS handshake broke: {describe(error)}"
+    return HandshakeError(f"cannot connect to {origin}: {problem}", origin=str(origin))

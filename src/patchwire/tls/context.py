@@ -47,6 +47,14 @@ def client_context(settings: TlsSettings) -> ClientContext:
     return ClientContext(context, frozenset(fingerprint(each) for each in trusted if is_for_its_host_only(each)))
 
 
+def unverified_context() -> ClientContext:
+    """A context that takes any server's certificate: to look at it, and never to send anything."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    _restrict(context, SSL.TLS1_2_VERSION)
+    context.set_verify(SSL.VERIFY_NONE)
+    return ClientContext(context, frozenset())
+
+
 def server_context(identity: ClientIdentity, client_authorities: Sequence[x509.Certificate] = ()) -> SSL.Context:
     """The context of a server that proves itself with `identity`.
 

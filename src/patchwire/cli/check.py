@@ -1,0 +1,120 @@
+"""patchwire check: a connection's settings as they will be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from patchwire.cli import exits
+from patchwire.cli.terminal import printable
+from patchwire.cli.trio_run import trio_run
+from patchwire.errors import InputError, StorageError
+from patchwire.files.connection_file import load_connection, read_toml
+from patchwire.files.read import describe
+from patchwire.net.opening import open_connection, server_chain
+from patchwire.net.sources import now
+from patchwire.net.wire_log import WireLog
+from patchwire.settings.connection import ConnectionFile, ConnectionSettings, parse_connection
+from patchwire.settings.secret import parse_reference
+
+
+@click.command()
+@click.argument("connection")
+@click.option("--connect", is_flag=True, help="Open a connection as well, TLS included; nothing is sent on it.")
+@click.option(
+    "--export-certificate",
+    metavar="FILE",
+    help="Fetch the server's certificate, whoever issued it, and write it to FILE (PEM), for tls.trust.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log what goes over the wire, secrets redacted.")
+def check(connection: str, connect: bool, export_certificate: str | None, verbose: bool) -> int:
+    """Say how CONNECTION (a TOML file) will be used: every setting, secrets redacted, certificates with their dates.
+
+    Exits with 2 when a setting is wrong, with 1 when --connect finds no way to the server.
+    """
+    settings = load_connection(connection)
+    written = parse_connection(connection, read_toml(Path(connection)))
+    for name, value in (*_settings(settings, written), *_tls(settings)):
+        _print(name, value)
+    if export_certificate is not None:
+        _export(settings, Path(export_certificate))
+    if connect:
+        _print("connected", trio_run(_connect, settings, exits.log_line if verbose else None))
+    return exits.DONE
+
+
+def _print(name: str, value: str) -> None:
+    click.echo(f"{click.style(name, bold=True)} {printable(value)}")
+
+
+def _settings(settings: ConnectionSettings, written: ConnectionFile) -> Iterator[tuple[str, str]]:
+    yield "base_url", written.base_url
+    yield "authentication", settings.authentication
+    if settings.authentication != "none":
+        yield "user", settings.user
+        yield "password", _secret(written.password)
+        yield "preemptive", _word(settings.preemptive)
+    for name, text in written.headers.items():
+        yield f"headers.{name}", _secret(text) if parse_reference(text) else text
+    yield "outcomes.unknown_statuses", ", ".join(map(str, settings.outcomes.unknown_statuses)) or "none"
+    limits = settings.limits
+    for key in limits.__struct_fields__:
+        yield f"limits.{key}", f"{getattr(limits, key)} {'seconds' if key.endswith('timeout') else 'bytes'}"
+
+
+def _tls(settings: ConnectionSettings) -> Iterator[tuple[str, str]]:
+    if settings.origin.scheme != "https":
+        return
+    from patchwire.tls.describe import describe_certificate, describe_trusted
+    from patchwire.tls.material import client_identity, trusted_certificates
+
+    moment = now()
+    yield "tls.minimum_version", settings.tls.minimum_version
+    yield "tls.system_roots", _word(settings.tls.system_roots)
+    for certificate in trusted_certificates(settings.tls):
+        yield "tls.trust", describe_trusted(certificate, moment)
+    identity = client_identity(settings.tls)
+    if identity is None:
+        yield "tls.client_certificate", "none"
+        return
+    yield "tls.client_certificate", describe_certificate(identity.certificate, moment)
+    for issuer in identity.chain:
+        yield "tls.client_certificate, its chain", describe_certificate(issuer, moment)
+
+
+async def _connect(settings: ConnectionSettings, wire_log: WireLog | None) -> str:
+    connection = await open_connection(settings, wire_log=wire_log)
+    try:
+        return connection.describe()
+    finally:
+        connection.close()
+
+
+def _export(settings: ConnectionSettings, path: Path) -> None:
+    from patchwire.tls.describe import as_pem, describe_certificate, shown_fingerprint
+
+    if settings.origin.scheme != "https":
+        raise InputError("--export-certificate", f"{settings.origin} has none; expected an https:// base_url")
+    chain = trio_run(server_chain, settings.origin, settings.limits.connect_timeout)
+    try:
+        with path.open("xb") as file:
+            file.write(as_pem(chain[0]))
+    except OSError as error:
+        raise StorageError(f"{path}: {describe(error)}") from None
+    _print("exported", describe_certificate(chain[0], now()))
+    _print("SHA-256", shown_fingerprint(chain[0]))
+    exits.say(f"{path} holds what the server showed; nobody has vouched for it: compare its SHA-256 with the owner's")
+
+
+def _secret(text: str | None) -> str:
+    """Where a secret is kept, and nothing of it."""
+    reference = parse_reference(text or "")
+    if reference is None or reference.kind == "literal":
+        return "*** (literal)"
+    return f"*** ({reference.kind}:{reference.name})"
+
+
+def _word(truth: bool) -> str:
+    return "true" if truth else "false"

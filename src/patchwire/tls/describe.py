@@ -1,0 +1,49 @@
+"""A certificate in words, for a person who has to decide whether it is the right one."""
+
+from __future__ import annotations
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from patchwire.tls.identity import covered, is_for_its_host_only
+from patchwire.tls.verification import fingerprint, moment
+
+DAY = 86_400
+
+
+def describe_certificate(certificate: x509.Certificate, now: float) -> str:
+    """Whose it is, who issued it, which hosts it covers, from when until when. `now` in Unix seconds."""
+    subject = certificate.subject.rfc4514_string() or "no subject"
+    own = certificate.issuer == certificate.subject
+    issuer = "itself" if own else repr(certificate.issuer.rfc4514_string())
+    hosts = ", ".join(covered(certificate))
+    names = f", for {hosts}" if hosts else ""
+    return f"{subject!r}{names}, issued by {issuer}, {validity(certificate, now)}"
+
+
+def validity(certificate: x509.Certificate, now: float) -> str:
+    """From when until when, and how that stands to `now`."""
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    left = ends.timestamp() - now
+    if left < 0:
+        return f"ended on {moment(ends)}"
+    if begins.timestamp() > now:
+        return f"not valid before {moment(begins)}"
+    days = int(left // DAY)
+    return f"valid until {moment(ends)} ({days} {'day' if days == 1 else 'days'} left)"
+
+
+def describe_trusted(certificate: x509.Certificate, now: float) -> str:
+    """The same of a certificate in `trust`, and what it is trusted for."""
+    what = "as a server's own certificate" if is_for_its_host_only(certificate) else "as a CA"
+    return f"{describe_certificate(certificate, now)}, {what}"
+
+
+def shown_fingerprint(certificate: x509.Certificate) -> str:
+    """Its SHA-256 as browsers and openssl write it."""
+    return fingerprint(certificate).hex(":").upper()
+
+
+def as_pem(certificate: x509.Certificate) -> bytes:
+    """The certificate as PEM."""
+    return certificate.public_bytes(Encoding.PEM)

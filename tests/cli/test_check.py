@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import ssl
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificates import Authority, self_signed
+from tests.support.commands import environment, patchwire, serving, without_traceback
+
+LIMITS = ["limits.connect_timeout 10.0 seconds", "limits.read_timeout 60.0 seconds"]
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def connection(directory: Path, url: str, more: str = "") -> Path:
+    return write(directory / "c.toml", f'base_url = "{url}"\n{more}'.encode())
+
+
+def test_every_setting_is_shown_as_it_will_be_used_and_no_secret(tmp_path: Path) -> None:
+    more = """
+authentication = "basic"
+user = "svc"
+password = "env:CANARY"
+[headers]
+Accept = "application/json"
+X-Token = "literal:canary-2"
+[outcomes]
+unknown_statuses = [500, 502]
+"""
+    done = patchwire("check", connection(tmp_path, "http://h/v1", more), env=environment(CANARY="canary-1"))
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[:7] == [
+        "base_url http://h/v1", "authentication basic", "user svc", "password *** (env:CANARY)", "preemptive false",
+        "headers.Accept application/json", "headers.X-Token *** (literal)",
+    ]  # fmt: skip
+    assert "outcomes.unknown_statuses 500, 502" in lines
+    assert set(LIMITS) <= set(lines)
+    assert "canary" not in done.stdout
+
+
+def test_certificates_are_shown_with_names_and_dates_and_what_they_are_trusted_for(tmp_path: Path) -> None:
+    authority = Authority("Example CA")
+    client = authority.issue("svc", client=True, server=False)
+    write(tmp_path / "client.p12", client.pkcs12(b"canary-3"))
+    write(tmp_path / "ca.pem", authority.pem)
+    write(tmp_path / "own.pem", self_signed("a.example", "10.0.0.1").pem)
+    more = '[tls]\nclient_certificate = "client.p12"\nclient_password = "env:CANARY"\ntrust = ["ca.pem", "own.pem"]'
+    done = patchwire("check", connection(tmp_path, "https://h/", more), env=environment(CANARY="canary-3"))
+    assert (done.returncode, done.stderr) == (0, "")
+    text = done.stdout
+    assert "tls.trust 'CN=Example CA', issued by itself, valid until " in text
+    assert "(29 days left), as a CA" in text
+    assert "tls.trust 'CN=a.example', for a.example, 10.0.0.1, issued by itself" in text
+    assert "as a server's own certificate" in text
+    assert "tls.client_certificate 'CN=svc', for svc, issued by 'CN=Example CA', valid until " in text
+    assert "canary" not in text
+
+
+@pytest.mark.parametrize("ca", [False, True])
+def test_a_server_whose_certificate_nobody_knows_is_trusted_once_it_was_exported(tmp_path: Path, ca: bool) -> None:
+    leaf = self_signed("localhost", "127.0.0.1", ca=ca)
+    write(tmp_path / "server.pem", leaf.combined_pem)
+    with serving("--tls", "--certificate", tmp_path / "server.pem") as url:
+        file = connection(tmp_path, url)
+        refused = patchwire("check", file, "--connect")
+        assert refused.returncode == 1
+        assert without_traceback(refused)[0].startswith(
+            f"patchwire: cannot connect to {url}: its certificate, signed by"
+        )
+        exported = patchwire("check", file, "--export-certificate", tmp_path / "trusted.pem")
+        assert exported.returncode == 0
+        assert "compare its SHA-256 with the owner's" in exported.stderr
+        shown = ssl.PEM_cert_to_DER_cert((tmp_path / "trusted.pem").read_text("ascii"))
+        assert shown == leaf.der
+        trusting = connection(tmp_path, url, '[tls]\ntrust = ["trusted.pem"]\nsystem_roots = false')
+        done = patchwire("check", trusting, "--connect", "-v")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1].startswith(f"connected {url} (TLSv1.3 ")
+        assert " #1 = connected to " in done.stderr
+        again = patchwire("check", file, "--export-certificate", tmp_path / "trusted.pem")
+        assert again.returncode == 4
+        assert without_traceback(again) == [f"patchwire: {tmp_path}/trusted.pem: file exists"]
+
+
+def test_what_was_exported_is_readable_for_all_and_holds_no_key(tmp_path: Path) -> None:
+    write(tmp_path / "server.pem", self_signed("localhost").combined_pem)
+    with serving("--tls", "--certificate", tmp_path / "server.pem") as url:
+        patchwire("check", connection(tmp_path, url), "--export-certificate", tmp_path / "trusted.pem")
+    assert b"PRIVATE" not in (tmp_path / "trusted.pem").read_bytes()
+    assert (tmp_path / "trusted.pem").stat().st_mode & stat.S_IRUSR
+
+
+@pytest.mark.parametrize(
+    ("url", "arguments", "code", "said"),
+    [
+        ("http://127.0.0.1:1", ("--connect",), 1, "cannot connect to http://127.0.0.1:1: connection refused"),
+        ("http://127.0.0.1:1", ("--export-certificate", "x"), 2, "--export-certificate: http://127.0.0.1:1 has none"),
+        ("https://127.0.0.1:1", ("--export-certificate", "x"), 1, "cannot connect to https://127.0.0.1:1: connection"),
+        ("ftp://h", (), 2, "{file}: base_url: 'ftp://h' must begin with http:// or https://"),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path: Path, url: str, arguments: tuple[str, ...], code: int, said: str) -> None:
+    file = connection(tmp_path, url)
+    done = patchwire("check", file, *arguments, cwd=tmp_path)
+    assert done.returncode == code
+    lines = without_traceback(done)
+    assert len(lines) == 1
+    assert lines[0].startswith(f"patchwire: {said.format(file=file)}")
+    assert not (tmp_path / "x").exists()
