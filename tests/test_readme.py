@@ -10,7 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.batches import read_lines
+from patchwire.files.connection_file import load_connection
+from patchwire.run.journal import Intent, Journal
+from tests.support.batches import BatchFiles, read_lines
+from tests.support.certificates import Authority
 from tests.support.commands import environment, patchwire, running, serving
 
 README = Path(__file__).parents[1] / "README.md"
@@ -40,6 +43,63 @@ def test_the_batch_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
     ]  # fmt: skip
     shown = json.loads(block("json", '"seq":0'))
     assert list(outcomes[0]) == list(shown)
+
+
+def test_the_first_connection_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
+    with serving("--create-missing", "--auth", "basic", "--user", "svc", "--password", "pw") as url:
+        connection = block("toml", "crm.toml").replace("http://127.0.0.1:8080", url)
+        (tmp_path / "crm.toml").write_text(connection, "utf-8")
+        for line in block("", "check crm.toml --connect").splitlines():
+            _, *arguments = shlex.split(line)
+            done = patchwire(*arguments, cwd=tmp_path, env=environment(CRM_PASSWORD="pw"))
+            assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {"name": "Ada"}
+        example = block("python", "PatchClient(").rstrip()
+        done = subprocess.run(
+            [sys.executable, "-c", example], cwd=tmp_path, env=environment(CRM_PASSWORD="pw"), capture_output=True,
+            text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.stdout == 'Outcome.APPLIED 200 b\'{"name":"Ada"}\'\n', done.stderr
+
+
+def test_the_certificates_of_the_readme_are_read_as_they_are_written(tmp_path: Path) -> None:
+    authority = Authority()
+    (tmp_path / "corporate-ca.pem").write_bytes(authority.pem)
+    (tmp_path / "client.p12").write_bytes(authority.issue("svc", client=True, server=False).pkcs12(b"pw"))
+    (tmp_path / "server.pem.combined").write_bytes(authority.issue("127.0.0.1").combined_pem)
+    arguments = (
+        "--tls",
+        "--certificate",
+        tmp_path / "server.pem.combined",
+        "--client-ca",
+        tmp_path / "corporate-ca.pem",
+    )
+    with serving(*arguments, "--create-missing") as url:
+        settings = f'base_url = "{url}"\n' + block("toml", "client_certificate")
+        (tmp_path / "crm.toml").write_text(settings, "utf-8")
+        variables = environment(CLIENT_PASSWORD="pw")
+        done = patchwire("send", "crm.toml", "/a", "--body", "{}", cwd=tmp_path, env=variables)
+        assert done.returncode == 0, done.stderr
+        _, *export = shlex.split(block("", "--export-certificate"))
+        assert patchwire(*export, cwd=tmp_path, env=variables).returncode == 0
+        settings = f'base_url = "{url}"\n' + block("toml", "client_certificate").replace("corporate-ca", "server")
+        (tmp_path / "crm.toml").write_text(settings, "utf-8")
+        done = patchwire("send", "crm.toml", "/a", "--body", "{}", cwd=tmp_path, env=variables)
+        assert done.returncode == 0, done.stderr
+
+
+def test_what_is_left_is_found_and_settled_as_the_readme_says(tmp_path: Path) -> None:
+    files = BatchFiles(tmp_path, "http://127.0.0.1:1")
+    settings = load_connection(files.connection)
+    journal = Journal(tmp_path / "people.ndjson.journal", settings.identity)
+    journal.commit([], [Intent(seq, b"", f"/people/{seq}", None, None) for seq in range(2)])
+    journal.close()
+    find, settle = (shlex.split(line)[1:] for line in block("", "patchwire settle").splitlines())
+    found = patchwire(*find, cwd=tmp_path)
+    assert [json.loads(line)["seq"] for line in found.stdout.splitlines()] == [0, 1]
+    assert patchwire(*settle, cwd=tmp_path).returncode == 0
+    found = patchwire(*find, cwd=tmp_path)
+    assert [json.loads(line)["seq"] for line in found.stdout.splitlines()] == [0]
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from patchwire.net.server import serve
 from patchwire.net.sources import now
 from tests.support.cancelling import cancelled_at_every_checkpoint, open_descriptors
 from tests.support.peer import RequestReader, listening
+from tests.support.tls import AUTHORITY, over_tls
 
 MERGE = "application/merge-patch+json"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -461,6 +462,32 @@ def test_cancellation_at_every_checkpoint_leaves_the_client_whole() -> None:
 
             assert await cancelled_at_every_checkpoint(action) > 4
             assert (await client.patch("a0", json={"n": 2})).status == 200
+
+    before = open_descriptors()
+    trio.run(main)
+    assert open_descriptors() == before
+
+
+def test_cancellation_at_every_checkpoint_over_tls_leaves_the_client_whole() -> None:
+    async def peer(stream: trio.abc.Stream) -> None:
+        reader = RequestReader(stream)
+        while await reader.next():
+            await stream.send_all(OK[:9])
+            await stream.send_all(OK[9:])
+
+    async def main() -> None:
+        async with listening(over_tls(peer)) as origin:
+            data = {"base_url": f"https://localhost:{origin.port}", "tls": {"trust": ["ca"], "system_roots": False}}
+            settings = connection_from(data, files={"ca": AUTHORITY.pem})
+            async with PatchClient(settings, max_connections=1) as client:
+
+                async def action() -> None:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(lambda: client.patch("a0", json={"n": 1}))
+                        nursery.start_soon(lambda: client.patch("a1", body=b"x" * 900_000, media_type="a/b"))
+
+                assert await cancelled_at_every_checkpoint(action) > 8
+                assert (await client.patch("a0", json={"n": 2})).status == 200
 
     before = open_descriptors()
     trio.run(main)

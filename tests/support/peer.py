@@ -52,7 +52,7 @@ async def listening(handler: Handler) -> AsyncIterator[Origin]:
 class RequestReader:
     """Reads requests off a stream, one after the other; only Content-Length frames them."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
         self._stream = stream
         self._buffer = b""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import trio
 from OpenSSL import SSL
 
 from patchwire.net.tls_stream import TlsStream
@@ -14,6 +16,7 @@ from patchwire.tls.context import client_context, server_context
 from patchwire.tls.engine import client_engine, server_engine
 from patchwire.tls.material import client_identity
 from tests.support.certificates import Authority, Issued
+from tests.support.peer import Handler
 
 AUTHORITY = Authority()
 LOCALHOST = AUTHORITY.issue("localhost", "127.0.0.1")
@@ -43,3 +46,16 @@ def stream_pair(
     context = server or serving_as(LOCALHOST)
     client = TlsStream(TcpWire(ours), client_engine(client_context(settings), host))
     return client, TlsStream(TcpWire(theirs), server_engine(context))
+
+
+def over_tls(handler: Callable[[trio.abc.Stream], Awaitable[None]], server: SSL.Context | None = None) -> Handler:
+    """A handler for `listening` that speaks TLS and runs `handler` within it; a failed handshake ends it."""
+    context = server or serving_as(LOCALHOST)
+
+    async def handle(stream: trio.SocketStream) -> None:
+        sock = socket.socket(fileno=stream.socket.detach())
+        sock.setblocking(False)
+        async with TlsStream(TcpWire(sock), server_engine(context)) as encrypted:
+            await handler(encrypted)
+
+    return handle

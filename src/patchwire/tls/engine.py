@@ -31,6 +31,8 @@ _REFUSALS: Final = frozenset(
 """Alerts with which a server ends a handshake on account of the client's certificate (RFC 8446 section 6.2)."""
 _IN_WORDS: Final = {
     "certificate required": "the server requires a client certificate; name one as tls.client_certificate",
+    "handshake failure": "the server ended the handshake: it may require a client certificate (tls.client_certificate),"
+    " or other TLS versions and ciphers",
     "unknown ca": "the server does not know the CA of our client certificate",
     "certificate expired": "the server says that our client certificate has expired",
     "certificate revoked": "the server says that our client certificate was revoked",
