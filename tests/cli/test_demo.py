@@ -39,3 +39,14 @@ def test_a_directory_that_cannot_be_made_is_one_line_and_exit_code_4() -> None:
     assert done.returncode == 4
     (line,) = without_traceback(done)
     assert line.startswith("patchwire: /proc/nowhere: ")
+
+
+def test_over_tls_every_outcome_is_true_as_well_and_the_key_is_its_owners_alone(tmp_path: Path) -> None:
+    done = patchwire("demo", "--records", "300", "--tls", "--keep", tmp_path, "--summary", "json")
+    assert done.returncode == 0, done.stderr
+    assert "every outcome is what the server's own record shows" in done.stdout
+    connection = (tmp_path / "connection.toml").read_text("utf-8")
+    assert 'base_url = "https://127.0.0.1:' in connection
+    assert 'client_certificate = "client.pem"' in connection
+    assert (tmp_path / "client.pem").stat().st_mode & 0o777 == 0o600
+    assert patchwire("check", tmp_path / "connection.toml").returncode == 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from tests.support.batches import read_lines
+from tests.support.certificates import Authority, self_signed
 from tests.support.commands import patchwire, running, serving, without_traceback
 
 MERGE = {"Content-Type": "application/merge-patch+json"}
@@ -108,3 +110,86 @@ def test_ctrl_c_ends_the_server_quietly() -> None:
         with process.stderr as stderr:
             assert stderr.read() == b""
         assert process.wait(10) == 0
+
+
+def over_tls(directory: Path, url: str, trust: str, more: str = "") -> Path:
+    path = directory / "c.toml"
+    path.write_text(f'base_url = "{url}"\n[tls]\ntrust = ["{trust}"]\nsystem_roots = false\n{more}', "utf-8")
+    return path
+
+
+def test_over_tls_it_makes_a_certificate_and_leaves_the_ca_to_trust(tmp_path: Path) -> None:
+    with serving("--tls", "--authority", tmp_path / "ca.pem", "--create-missing") as url:
+        assert url.startswith("https://127.0.0.1:")
+        for host in ("127.0.0.1", "localhost"):
+            file = over_tls(tmp_path, url.replace("127.0.0.1", host), "ca.pem")
+            done = patchwire("send", file, "/a", "--body", "{}")
+            assert done.returncode == 0, done.stderr
+
+
+def test_a_client_certificate_is_required_where_its_ca_is_named(tmp_path: Path) -> None:
+    authority, foreign = Authority("clients"), Authority("strangers")
+    (tmp_path / "clients.pem").write_bytes(authority.pem)
+    own = self_signed("127.0.0.1")
+    (tmp_path / "server.p12").write_bytes(own.pkcs12(b"pw"))
+    (tmp_path / "server.pem").write_bytes(own.pem)
+    (tmp_path / "right.pem").write_bytes(authority.issue("me", client=True, server=False).combined_pem)
+    (tmp_path / "foreign.pem").write_bytes(foreign.issue("me", client=True, server=False).combined_pem)
+    options = (
+        "--certificate",
+        tmp_path / "server.p12",
+        "--key-password",
+        "pw",
+        "--client-ca",
+        tmp_path / "clients.pem",
+    )
+    with serving("--tls", *options, "--create-missing") as url:
+        ends = {}
+        for name in ("right", "foreign", None):
+            more = f'client_certificate = "{name}.pem"' if name else ""
+            done = patchwire("send", over_tls(tmp_path, url, "server.pem", more), "/a", "--body", "{}")
+            ends[name] = (done.returncode, without_traceback(done)[0])
+    assert ends["right"] == (0, "patchwire: applied: 201 Created")
+    assert ends["foreign"] == (
+        1,
+        f"patchwire: not_sent: {url}: the server does not know the CA of our client certificate",
+    )
+    assert ends[None][0] == 1
+    assert ends[None][1].startswith(f"patchwire: not_sent: {url}: the server requires a client certificate")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--certificate", "x"), "--certificate needs --tls"),
+        (("--client-ca", "x"), "--client-ca needs --tls"),
+        (("--tls", "--key", "x"), "--key needs --certificate"),
+        (("--tls", "--certificate", "x", "--authority", "y"), "--authority is for the certificate that is made"),
+        (("--tls", "--certificate", "nothing"), "--certificate: nothing: no such file or directory"),
+        (("--tls", "--certificate", "no.pem"), "--certificate: no.pem: holds no certificate and no key"),
+        (("--tls", "--certificate", "bare.pem"), "holds no private key; name the file of its key as --key"),
+        (("--tls", "--client-ca", "no.pem"), "--client-ca: no.pem: holds no certificate"),
+        (("--tls", "--authority", "no/where.pem"), "no/where.pem: no such file or directory"),
+    ],
+)
+def test_what_cannot_be_served_over_tls_is_one_line(tmp_path: Path, options: tuple[str, ...], complaint: str) -> None:
+    (tmp_path / "no.pem").write_text("nothing", "utf-8")
+    (tmp_path / "bare.pem").write_bytes(self_signed("h").pem)
+    done = patchwire("serve", *options, cwd=tmp_path)
+    assert done.returncode == (4 if "where" in complaint else 2)
+    assert complaint in without_traceback(done)[-1]
+
+
+def test_the_wire_log_has_time_and_connection_first(tmp_path: Path) -> None:
+    said = (tmp_path / "said").open("wb")
+    with said, running("serve", "-v", stdout=subprocess.PIPE, stderr=said) as process:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["listening"]
+        httpx.get(f"{url}/a", headers={"Authorization": "Basic canary"})
+    lines = (tmp_path / "said").read_text("utf-8").splitlines()
+    stamped = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z #1 [<>] ").match
+    assert all(map(stamped, lines)), lines
+    assert " #1 < GET /a" in lines[0]
+    assert any(line.endswith("> 404 Not Found") for line in lines)
+    assert any("***" in line for line in lines)
+    assert "canary" not in "".join(lines)

@@ -9,7 +9,7 @@ from typing import Any
 import trio
 from OpenSSL import SSL
 
-from patchwire.net.tls_stream import TlsStream
+from patchwire.net.tls_stream import TlsStream, serving_stream
 from patchwire.net.wire import TcpWire
 from patchwire.settings.tls import Material, TlsSettings
 from patchwire.tls.context import client_context, server_context
@@ -53,9 +53,7 @@ def over_tls(handler: Callable[[trio.abc.Stream], Awaitable[None]], server: SSL.
     context = server or serving_as(LOCALHOST)
 
     async def handle(stream: trio.SocketStream) -> None:
-        sock = socket.socket(fileno=stream.socket.detach())
-        sock.setblocking(False)
-        async with TlsStream(TcpWire(sock), server_engine(context)) as encrypted:
+        async with serving_stream(stream, context) as encrypted:
             await handler(encrypted)
 
     return handle

@@ -30,16 +30,17 @@ SHOWN_DIFFERENCES = 10
 @click.option("--records", type=click.IntRange(1), default=10_000, show_default=True, help="How many.")
 @click.option("--concurrency", type=click.IntRange(1, 10_000), default=8, show_default=True, help="Connections.")
 @click.option("--keep", metavar="DIRECTORY", help="Where to leave the files: connection, records, journal, outcomes.")
+@click.option("--tls", is_flag=True, help="Over TLS, with certificates on both sides that it makes itself.")
 @click.option("--summary", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("-v", "--verbose", is_flag=True, help="Log what goes over the wire, secrets redacted.")
-def demo(records: int, concurrency: int, keep: str | None, summary: str, verbose: bool) -> int:
+def demo(records: int, concurrency: int, keep: str | None, tls: bool, summary: str, verbose: bool) -> int:
     """Patch documents on an embedded server, some of them missing, stale or of the wrong type, and check each outcome.
 
     Exits with 0 when every outcome is what the server's own record shows.
     """
     with tempfile.TemporaryDirectory(prefix="patchwire-demo-") as scratch:
         directory = _directory(keep) if keep else Path(scratch)
-        end, verdict = trio_run(_run, directory, records, concurrency, exits.log_line if verbose else None)
+        end, verdict = trio_run(_run, directory, records, concurrency, tls, exits.log_line if verbose else None)
     if not keep:
         end = msgspec.structs.replace(end, journal="")  # it is gone with the directory
     print_summary(end, summary, results_on_stdout=True, before=lambda: _print_verdict(verdict, keep))
@@ -48,12 +49,14 @@ def demo(records: int, concurrency: int, keep: str | None, summary: str, verbose
     return exits.SOME_FAILED if verdict.differences else exits.DONE
 
 
-async def _run(directory: Path, records: int, concurrency: int, wire_log: WireLog | None) -> tuple[Summary, Verdict]:
+async def _run(
+    directory: Path, records: int, concurrency: int, tls: bool, wire_log: WireLog | None
+) -> tuple[Summary, Verdict]:
     async with trio.open_nursery() as nursery:
         progress = BatchProgress()
         if is_terminal(sys.stderr):
             nursery.start_soon(progress.show)
-        result = await run_demo(directory, records, concurrency, progress.watch, exits.say_finishing, wire_log)
+        result = await run_demo(directory, records, concurrency, tls, progress.watch, exits.say_finishing, wire_log)
         nursery.cancel_scope.cancel()
     return result
 

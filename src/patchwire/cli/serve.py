@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 import msgspec
@@ -17,18 +17,21 @@ import trio
 from patchwire.auth.basic import Credentials
 from patchwire.cli import exits
 from patchwire.cli.trio_run import trio_run
-from patchwire.errors import ConnectError, InputError, LocalProtocolError, StorageError
+from patchwire.errors import ConnectError, InputError, LocalProtocolError, SettingsError, StorageError
 from patchwire.files.documents import read_documents
 from patchwire.files.read import describe
 from patchwire.files.secrets import read_secret
-from patchwire.http.message import Request, Response
-from patchwire.loopback.app import App, Change
+from patchwire.loopback.app import App
 from patchwire.loopback.authorization import Basic
 from patchwire.loopback.documents import Document
 from patchwire.net.server import serve as serve_app
 from patchwire.net.sources import now
-from patchwire.net.wire_log import field_lines
-from patchwire.settings.secret import SecretReference, parse_reference
+from patchwire.net.wire_log import WireLog
+from patchwire.settings.secret import Secret, SecretReference, parse_reference
+from patchwire.settings.tls import Material
+
+if TYPE_CHECKING:
+    from OpenSSL import SSL
 
 
 @click.command()
@@ -39,6 +42,14 @@ from patchwire.settings.secret import SecretReference, parse_reference
 @click.option("--documents", metavar="FILE", help='What is there: NDJSON lines {"path": "/a", "body": ...}.')
 @click.option("--create-missing", is_flag=True, help="Let a merge patch create the document that it names.")
 @click.option("--record", metavar="FILE", help="One NDJSON line for each change that was applied.")
+@click.option("--tls", is_flag=True, help="Serve https, with a certificate made for it unless one is given.")
+@click.option("--certificate", metavar="FILE", help="The server's certificate: PEM, DER or PKCS#12.")
+@click.option("--key", metavar="FILE", help="Its private key, where that file holds none.")
+@click.option("--key-password", metavar="SECRET", help="Opens the key, or the PKCS#12 file; written like --password.")
+@click.option(
+    "--authority", metavar="FILE", help="Where to leave the CA of the certificate that is made, for tls.trust."
+)
+@click.option("--client-ca", metavar="FILE", help="Require client certificates that this CA has issued.")
 @click.option("-v", "--verbose", is_flag=True, help="Log requests and responses, secrets redacted.")
 def serve(
     port: int,
@@ -48,18 +59,26 @@ def serve(
     documents: str | None,
     create_missing: bool,
     record: str | None,
+    tls: bool,
+    certificate: str | None,
+    key: str | None,
+    key_password: str | None,
+    authority: str | None,
+    client_ca: str | None,
     verbose: bool,
 ) -> int:
     """Serve JSON documents from memory on 127.0.0.1, and take merge patches and JSON Patches for them.
 
     The first line of standard output is {"listening": "http://127.0.0.1:PORT"}.
     """
-    app = (_LoggedApp if verbose else App)(_requirement(auth, user, password), create_missing)
+    app = App(_requirement(auth, user, password), create_missing)
+    context = _context(tls, certificate, key, key_password, authority, client_ca)
+    log = exits.log_line if verbose else None
     stored = read_documents(Path(documents)) if documents else {}
     with ExitStack() as stack:
         keep = _record_to(stack.enter_context(_open(record))) if record else None
         try:
-            trio_run(_serve, app, stored, port, keep)
+            trio_run(_serve, app, stored, port, keep, context, log)
         except KeyboardInterrupt:
             return exits.DONE
         except OSError as error:
@@ -67,27 +86,28 @@ def serve(
     return exits.DONE
 
 
-class _LoggedApp(App, frozen=True):
-    """Says what was asked and answered."""
-
-    def handle(
-        self, request: Request, documents: Mapping[str, Document], now: float
-    ) -> tuple[Response, Change | None]:
-        response, change = super().handle(request, documents, now)
-        exits.log_line(f"< {request.method} {request.target.decode('ascii')}")
-        for line in field_lines(request.headers, frozenset()):
-            exits.log_line(f"< {line}")
-        exits.log_line(f"> {response.status} {response.reason.decode('ascii')}")
-        for line in field_lines(response.headers, frozenset()):
-            exits.log_line(f"> {line}")
-        return response, change
-
-
-async def _serve(app: App, documents: dict[str, Document], port: int, keep: Callable[[bytes], None] | None) -> None:
+async def _serve(
+    app: App,
+    documents: dict[str, Document],
+    port: int,
+    keep: Callable[[bytes], None] | None,
+    tls: SSL.Context | None,
+    wire_log: WireLog | None,
+) -> None:
     async with trio.open_nursery() as nursery:
 
         async def run(task_status: trio.TaskStatus[str]) -> None:
-            await serve_app(app, documents, now=now, port=port, record=keep, on_error=_report, task_status=task_status)
+            await serve_app(
+                app,
+                documents,
+                now=now,
+                port=port,
+                tls=tls,
+                record=keep,
+                on_error=_report,
+                wire_log=wire_log,
+                task_status=task_status,
+            )
 
         url = await nursery.start(run)
         sys.stdout.buffer.write(msgspec.json.encode({"listening": url}) + b"\n")
@@ -101,12 +121,67 @@ def _requirement(auth: str, user: str | None, password: str | None) -> Basic | N
         return None
     if user is None or password is None:
         raise click.UsageError("--auth basic needs --user and --password")
-    reference = parse_reference(password) or SecretReference("literal", password)
-    secret = read_secret("serve", "--password", reference, Path.cwd())
     try:
-        return Basic(Credentials(user, secret.reveal()))
+        return Basic(Credentials(user, _secret("--password", password).reveal()))
     except LocalProtocolError as error:
         raise InputError("serve", str(error)) from None
+
+
+def _secret(option: str, text: str) -> Secret:
+    return read_secret("serve", option, parse_reference(text) or SecretReference("literal", text), Path.cwd())
+
+
+def _context(
+    tls: bool,
+    certificate: str | None,
+    key: str | None,
+    key_password: str | None,
+    authority: str | None,
+    client_ca: str | None,
+) -> SSL.Context | None:
+    """The server's context, or None for plain http."""
+    of_tls = {"--certificate": certificate, "--client-ca": client_ca, "--authority": authority}
+    of_a_certificate = {"--key": key, "--key-password": key_password}
+    for needed, given, options in (("--tls", tls, of_tls), ("--certificate", certificate, of_a_certificate)):
+        for option, value in options.items():
+            if value is not None and not given:
+                raise click.UsageError(f"{option} needs {needed}")
+    if not tls:
+        return None
+    if certificate is not None and authority is not None:
+        raise click.UsageError("--authority is for the certificate that is made; --certificate gives one")
+    from patchwire.tls.context import server_context
+    from patchwire.tls.issue import Authority
+    from patchwire.tls.material import read_certificates, read_identity
+
+    if certificate is not None:
+        password = None if key_password is None else _secret("--key-password", key_password)
+        key_file = None if key is None else _material("--key", key)
+        names = ("--certificate", "--key", "--key-password")
+        identity = read_identity(_material("--certificate", certificate), key_file, password, names)
+    else:
+        made = Authority("patchwire serve", now())
+        identity = made.issue_server(["localhost", "127.0.0.1", "::1"])
+        if authority is None:
+            exits.say("made a certificate that nobody trusts: --authority FILE leaves its CA, for tls.trust")
+        else:
+            _write(authority, made.pem)
+    clients = read_certificates(_material("--client-ca", client_ca), None, ("--client-ca", "")) if client_ca else []
+    return server_context(identity, clients)
+
+
+def _material(option: str, name: str) -> Material:
+    try:
+        return Material(name, Path(name).read_bytes())
+    except OSError as error:
+        raise SettingsError(f"{option}: {name}", describe(error)) from None
+
+
+def _write(name: str, content: bytes) -> None:
+    try:
+        Path(name).write_bytes(content)
+    except OSError as error:
+        raise StorageError(f"{name}: {describe(error)}") from None
 
 
 def _open(name: str) -> BinaryIO:

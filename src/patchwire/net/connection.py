@@ -175,10 +175,11 @@ class Connection:
         streamed = None if source is None else StreamedBody(source.length)
         exchange = Exchange(request, self._limits, streamed=streamed)
         outgoing = exchange.bytes_to_send(trio.current_time())
-        self._taken_before = self._wire.taken
         self._bytes_received = 0
         inbox = _Inbox()
-        if not self.is_quiet():
+        quiet = self.is_quiet()
+        self._taken_before = self._wire.taken  # a close_notify of ours has gone before it: no part of the request
+        if not quiet:
             inbox.error = self._unfit()
             return self._reply(inbox)
         if self._wire_log is not None:

@@ -5,9 +5,10 @@ A connection serves one request after the other. Whatever goes wrong on one of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import suppress
-from typing import Final, Protocol
+from itertools import count
+from typing import TYPE_CHECKING, Final, Protocol
 
 import h11
 import trio
@@ -19,6 +20,10 @@ from patchwire.loopback.app import Change, refused_asterisk, refused_method
 from patchwire.loopback.documents import Document
 from patchwire.loopback.ledger import applied_line
 from patchwire.loopback.responses import REASONS, finished, problem
+from patchwire.net.wire_log import WireLog, field_lines, time_of
+
+if TYPE_CHECKING:
+    from OpenSSL import SSL
 
 _RECEIVE_SIZE: Final = 65_536
 _MAX_DRAINED: Final = 1_048_576
@@ -60,21 +65,26 @@ async def serve(
     now: Callable[[], float],
     port: int = 0,
     host: str = "127.0.0.1",
+    tls: SSL.Context | None = None,
     record: Callable[[bytes], None] | None = None,
     on_error: Callable[[Exception], None] | None = None,
+    wire_log: WireLog | None = None,
     limits: ServerLimits = DEFAULT_LIMITS,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled. `nursery.start` returns the base URL, without a slash at its end, once it answers there.
 
+    With `tls` (`patchwire.tls.context.server_context`) it serves https; a handshake that fails ends its connection.
     Changes are applied to `documents`. `record` is given a line of NDJSON (`patchwire.loopback.ledger`) for each
     change before it is applied; where it raises, nothing is. `on_error` is told of every exception that was no
-    client's fault; the request is answered with 500. Raises OSError where the port cannot be bound.
+    client's fault; the request is answered with 500. `wire_log` is given heads as they come and go.
+    Raises OSError where the port cannot be bound.
     """
     listeners = await trio.open_tcp_listeners(port, host=host)
     address, bound = listeners[0].socket.getsockname()[:2]
-    server = _Server(app, documents, now, record, on_error, limits, Origin("http", address, bound))
-    task_status.started(f"http://{f'[{address}]' if ':' in address else address}:{bound}")
+    origin = Origin("http" if tls is None else "https", address, bound)
+    server = _Server(app, documents, now, record, on_error, limits, origin, tls, wire_log)
+    task_status.started(f"{origin.scheme}://{f'[{address}]' if ':' in address else address}:{bound}")
     await trio.serve_listeners(server.serve_connection, listeners)
 
 
@@ -90,6 +100,8 @@ class _Server:
         on_error: Callable[[Exception], None] | None,
         limits: ServerLimits,
         origin: Origin,
+        tls: SSL.Context | None,
+        wire_log: WireLog | None,
     ) -> None:
         self.app = app
         self.documents = documents
@@ -98,16 +110,26 @@ class _Server:
         self.on_error = on_error
         self.limits = limits
         self.origin = origin
+        self.wire_log = wire_log
+        self._tls = tls
+        self._numbers = count(1)
 
     async def serve_connection(self, stream: trio.SocketStream) -> None:
         """Serve one connection to its end; raises nothing but Cancelled."""
         try:
-            async with stream:
-                await _Connection(self, stream).run()
+            async with self._transport(stream) as transport:
+                await _Connection(self, transport, next(self._numbers)).run()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the client has gone; nothing can be told to it
         except Exception as error:
             self.report(error)
+
+    def _transport(self, stream: trio.SocketStream) -> trio.abc.HalfCloseableStream:
+        if self._tls is None:
+            return stream
+        from patchwire.net.tls_stream import serving_stream  # OpenSSL takes a while to load
+
+        return serving_stream(stream, self._tls)
 
     def answer(self, request: Request) -> Response:
         """The response, after its change has been recorded and applied. No await: nothing can come between."""
@@ -150,8 +172,9 @@ class _RefusedError(Exception):
 class _Connection:
     """One connection and the h11 state of it."""
 
-    def __init__(self, server: _Server, stream: trio.SocketStream) -> None:
+    def __init__(self, server: _Server, stream: trio.abc.HalfCloseableStream, number: int) -> None:
         self._server = server
+        self._number = number
         self._limits = server.limits
         self._stream = stream
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.max_head)
@@ -194,6 +217,7 @@ class _Connection:
         if not isinstance(head, h11.Request):
             return None
         self._method = head.method.decode("ascii")
+        self._log("<", f"{self._method} {head.target.decode('ascii')}", head.headers.raw_items())
         request = self._request(head)
         if self._must_ask_for_body(request):
             refusal = self._server.refuse(request)
@@ -242,16 +266,23 @@ class _Connection:
             event = self._h11.next_event()
             if event is not h11.NEED_DATA:
                 return event
-            self._h11.receive_data(await self._stream.receive_some(_RECEIVE_SIZE))
+            self._h11.receive_data(bytes(await self._stream.receive_some(_RECEIVE_SIZE)))
 
     async def _send(self, response: Response, *, closing: bool = False) -> None:
         headers = [*response.headers, (b"Connection", b"close")] if closing else list(response.headers)
         head = h11.Response(status_code=response.status, headers=headers, reason=response.reason)
+        self._log(">", f"{response.status} {response.reason.decode('ascii')}", headers)
         parts = [self._h11.send(head)]
         if response.body:
             parts.append(self._h11.send(h11.Data(data=response.body)))
         parts.append(self._h11.send(h11.EndOfMessage()))
         await self._stream.send_all(b"".join(part for part in parts if part))
+
+    def _log(self, direction: str, first: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        server = self._server
+        if server.wire_log is not None:
+            for line in (first, *field_lines(headers, frozenset())):
+                server.wire_log(f"{time_of(server.now())} #{self._number} {direction} {line}")
 
     def _problem(self, status: int, detail: str) -> Response:
         return finished(problem(status, detail), self._method, self._server.now())

@@ -6,15 +6,17 @@ The engine does TLS; here its octets are moved. trio's own SSLStream wants the s
 from __future__ import annotations
 
 import operator
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
 import trio
+from OpenSSL import SSL
 
 from patchwire.errors import TlsError
-from patchwire.net.wire import Wire
-from patchwire.tls.engine import TlsEngine
+from patchwire.net.wire import TcpWire, Wire
+from patchwire.tls.engine import TlsEngine, server_engine
 
 PIECE: Final = 262_144
 """How much plaintext `send_all` encrypts at a time, lest a long body holds up the event loop."""
@@ -213,3 +215,10 @@ class TlsStream(trio.abc.HalfCloseableStream):
         except (OSError, TlsError) as error:
             self._check_open()
             raise trio.BrokenResourceError(str(error)) from error
+
+
+def serving_stream(stream: trio.SocketStream, context: SSL.Context) -> TlsStream:
+    """The server's end over an accepted connection, which is its own from now on. The first use does the handshake."""
+    sock = socket.socket(fileno=stream.socket.detach())
+    sock.setblocking(False)
+    return TlsStream(TcpWire(sock), server_engine(context))

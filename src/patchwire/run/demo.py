@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import trio
@@ -23,6 +23,9 @@ from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog
 from patchwire.run.batch import BatchOptions, Summary, run_batch
 from patchwire.run.reports import Reports
+
+if TYPE_CHECKING:
+    from OpenSSL import SSL
 
 KINDS: Final = {
     7: ("a missing document", 404),
@@ -70,26 +73,50 @@ class DemoFiles(Struct, frozen=True):
         )
 
 
+def _over_tls(directory: Path) -> tuple[SSL.Context, str]:
+    """A server's context that requires client certificates, and the [tls] section of a connection that has one.
+
+    The demo makes all certificates itself; keys go to files that only their owner can read.
+    """
+    from patchwire.tls.context import server_context
+    from patchwire.tls.issue import Authority, identity_pem
+
+    authority = Authority("patchwire demo", now())
+    (directory / "authority.pem").write_bytes(authority.pem)
+    client = directory / "client.pem"
+    client.unlink(missing_ok=True)
+    client.touch(mode=0o600)
+    client.write_bytes(identity_pem(authority.issue_client("patchwire demo client")))
+    section = '[tls]\ntrust = ["authority.pem"]\nsystem_roots = false\nclient_certificate = "client.pem"\n'
+    return server_context(authority.issue_server(["127.0.0.1"]), [authority.certificate]), section
+
+
 async def run_demo(
     directory: Path,
     records: int,
     concurrency: int,
+    tls: bool,
     watch: Callable[[Reports, int | None], None],
     on_signal: Callable[[], None],
     wire_log: WireLog | None = None,
 ) -> tuple[Summary, Verdict]:
-    """Make the files, serve the documents, run the batch, and compare what both sides say."""
+    """Make the files, serve the documents, run the batch, and compare what both sides say.
+
+    With `tls` all of it over https, where both sides show certificates.
+    """
     files = DemoFiles(directory)
     documents = {f"/people/{number}": _document(number) for number in range(records)}
     options = files.options(concurrency)
     recorded: list[bytes] = []
+    context, section = _over_tls(directory) if tls else (None, "")
     async with trio.open_nursery() as nursery:
 
         async def run_server(task_status: trio.TaskStatus[str]) -> None:
-            await serve(App(), documents, now=now, record=recorded.append, task_status=task_status)
+            await serve(App(), documents, now=now, tls=context, record=recorded.append, task_status=task_status)
 
         base_url = await nursery.start(run_server)
-        files.connection.write_text(f'base_url = "{base_url}"\nauthentication = "none"\n', encoding="utf-8")
+        settings = f'base_url = "{base_url}"\nauthentication = "none"\n{section}'
+        files.connection.write_text(settings, encoding="utf-8")
         lines = LineFile(options.records)
         lines.write(msgspec.json.encode(_record(number)) for number in range(records))
         lines.close()

@@ -12,7 +12,7 @@ from OpenSSL import SSL, crypto
 from patchwire.errors import SettingsError
 from patchwire.settings.tls import TlsSettings
 from patchwire.tls.identity import is_for_its_host_only
-from patchwire.tls.material import ClientIdentity, client_identity, trusted_certificates
+from patchwire.tls.material import Identity, client_identity, trusted_certificates
 from patchwire.tls.verification import fingerprint, verify_callback
 
 _VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
@@ -55,7 +55,7 @@ def unverified_context() -> ClientContext:
     return ClientContext(context, frozenset())
 
 
-def server_context(identity: ClientIdentity, client_authorities: Sequence[x509.Certificate] = ()) -> SSL.Context:
+def server_context(identity: Identity, client_authorities: Sequence[x509.Certificate] = ()) -> SSL.Context:
     """The context of a server that proves itself with `identity`.
 
     With `client_authorities` it requires a client certificate that one of them has issued.
@@ -88,7 +88,7 @@ def _trust(context: SSL.Context, certificates: Sequence[x509.Certificate]) -> No
         store.add_cert(crypto.X509.from_cryptography(certificate))
 
 
-def _use(context: SSL.Context, identity: ClientIdentity, place: str) -> None:
+def _use(context: SSL.Context, identity: Identity, place: str) -> None:
     try:
         context.use_certificate(identity.certificate)
         for issuer in identity.chain:

@@ -31,8 +31,8 @@ _REFUSALS: Final = frozenset(
 """Alerts with which a server ends a handshake on account of the client's certificate (RFC 8446 section 6.2)."""
 _IN_WORDS: Final = {
     "certificate required": "the server requires a client certificate; name one as tls.client_certificate",
-    "handshake failure": "the server ended the handshake: it may require a client certificate (tls.client_certificate),"
-    " or other TLS versions and ciphers",
+    "handshake failure": "the server ended the handshake: it may require a client certificate"
+    " (tls.client_certificate), or other TLS versions and ciphers",
     "unknown ca": "the server does not know the CA of our client certificate",
     "certificate expired": "the server says that our client certificate has expired",
     "certificate revoked": "the server says that our client certificate was revoked",
@@ -67,7 +67,12 @@ class TlsEngine:
 
     def peer_chain(self) -> list[x509.Certificate]:
         """The certificates that the peer has sent, its own first; empty before they came."""
-        return [each.to_cryptography() for each in self._ssl.get_peer_cert_chain() or ()]
+        own = self._ssl.get_peer_certificate(as_cryptography=True)
+        if own is None:
+            return []
+        # On the server's side OpenSSL leaves the peer's own certificate out of its chain.
+        chain = self._ssl.get_peer_cert_chain(as_cryptography=True) or []
+        return [own, *(each for each in chain if each != own)]
 
     def describe(self) -> str:
         """Version and cipher, and whose certificate the peer has shown."""

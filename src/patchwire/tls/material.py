@@ -32,8 +32,10 @@ _begin = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?$", re.MULTILINE)
 _CERTIFICATES = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")
 
 
-class ClientIdentity(Struct, frozen=True):
-    """What a client proves itself with: its certificate, those of its issuers, leaf's issuer first, and its key."""
+class Identity(Struct, frozen=True):
+    """What a client or a server proves itself with: its certificate, its key, and its issuers' certificates, the
+    nearest first.
+    """
 
     certificate: x509.Certificate
     chain: tuple[x509.Certificate, ...]
@@ -41,7 +43,7 @@ class ClientIdentity(Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Never shows the key."""
-        return f"<ClientIdentity {self.certificate.subject.rfc4514_string()}>"
+        return f"<Identity {self.certificate.subject.rfc4514_string()}>"
 
 
 class _Contents(Struct):
@@ -49,38 +51,54 @@ class _Contents(Struct):
     keys: list[PrivateKey] = []
 
 
-def client_identity(settings: TlsSettings) -> ClientIdentity | None:
+def client_identity(settings: TlsSettings) -> Identity | None:
     """The identity in `client_certificate` and `client_key`, or None. SettingsError names key, file and remedy."""
-    material = settings.client_certificate
-    if material is None:
+    if settings.client_certificate is None:
         return None
-    contents = _read("tls.client_certificate", material, settings.client_password, "tls.client_password")
-    keys, place = contents.keys, _place("tls.client_certificate", material)
+    keys = ("tls.client_certificate", "tls.client_key", "tls.client_password")
+    return read_identity(settings.client_certificate, settings.client_key, settings.client_password, keys)
+
+
+def read_identity(
+    certificate: Material, key: Material | None, password: Secret | None, names: tuple[str, str, str]
+) -> Identity:
+    """The identity in a certificate file, and a key file where the first holds no key.
+
+    `names` are what messages call the three. SettingsError says which is at fault, and the remedy.
+    """
+    contents = _read(names[0], certificate, password, names[2])
+    keys, place = contents.keys, _place(names[0], certificate)
     if not contents.certificates:
         raise SettingsError(place, "holds no certificate")
-    if settings.client_key is not None:
-        place = _place("tls.client_key", settings.client_key)
-        keys = _read("tls.client_key", settings.client_key, settings.client_password, "tls.client_password").keys
+    if key is not None:
+        place = _place(names[1], key)
+        keys = _read(names[1], key, password, names[2]).keys
     if not keys:
-        remedy = "" if settings.client_key is not None else "; name the file of its key as tls.client_key"
+        remedy = "" if key is not None else f"; name the file of its key as {names[1]}"
         raise SettingsError(place, f"holds no private key{remedy}")
-    for key in keys:
-        for certificate in contents.certificates:
-            if _public(certificate.public_key()) == _public(key.public_key()):
-                return ClientIdentity(certificate, _chain(certificate, contents.certificates), key)
+    for each in keys:
+        for leaf in contents.certificates:
+            if _public(leaf.public_key()) == _public(each.public_key()):
+                return Identity(leaf, _chain(leaf, contents.certificates), each)
     subject = contents.certificates[0].subject.rfc4514_string()
-    raise SettingsError(place, f"its private key does not belong to the certificate {subject!r} in {material.name}")
+    raise SettingsError(place, f"its private key does not belong to the certificate {subject!r} in {certificate.name}")
 
 
 def trusted_certificates(settings: TlsSettings) -> list[x509.Certificate]:
     """Every certificate in `trust`. SettingsError names the file that holds none."""
-    found: list[x509.Certificate] = []
-    for material in settings.trust:
-        certificates = _read("tls.trust", material, settings.trust_password, "tls.trust_password").certificates
-        if not certificates:
-            raise SettingsError(_place("tls.trust", material), "holds no certificate")
-        found += certificates
-    return found
+    return [
+        certificate
+        for material in settings.trust
+        for certificate in read_certificates(material, settings.trust_password, ("tls.trust", "tls.trust_password"))
+    ]
+
+
+def read_certificates(material: Material, password: Secret | None, names: tuple[str, str]) -> list[x509.Certificate]:
+    """The certificates in a file, at least one. `names` are what messages call it and its password."""
+    certificates = _read(names[0], material, password, names[1]).certificates
+    if not certificates:
+        raise SettingsError(_place(names[0], material), "holds no certificate")
+    return certificates
 
 
 def _read(key: str, material: Material, password: Secret | None, password_key: str) -> _Contents:
