@@ -4,9 +4,15 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 from tests.support.batches import BatchFiles, people
+from tests.support.certificates import Authority, Issued
 from tests.support.commands import environment, patchwire, serving
+from tests.support.https import https_server
+from tests.support.tls_batches import settings as tls_settings
 
 PASSWORD, TOKEN, TEXT = "canary-password-9d1f", "canary-token-52c7", "canary-text-77aa"
 CANARIES = [
@@ -50,3 +56,73 @@ def test_no_planted_secret_is_in_anything_that_a_batch_writes(tmp_path: Path, ca
     assert case != "accepted" or b"X-Token: ***" in written["stderr"]
     for name, content in written.items():
         assert not [canary for canary in CANARIES if canary in content], name
+
+
+# --- TLS
+
+CLIENT_PASSWORD, TRUST_PASSWORD = "canary-client-31e8", "canary-trust-b60d"
+AUTHORITY, STRANGERS = Authority(), Authority("another authority")
+ADA, BOB = (AUTHORITY.issue(client=True, common_name=name) for name in ("ada", "bob"))
+
+
+def texts_of(issued: Issued) -> list[bytes]:
+    """Every line of the private key's text, and its number as octets and as people print it."""
+    assert isinstance(issued.key, EllipticCurvePrivateKey)
+    value = issued.key.private_numbers().private_value.to_bytes(32, "big")
+    lines = [line for line in issued.key_pem.splitlines() if not line.startswith(b"-----") and len(line) > 20]
+    return [*lines, value, value.hex().encode(), b64encode(value), str(int.from_bytes(value, "big")).encode()]
+
+
+def trust_store(password: str) -> bytes:
+    encryption = BestAvailableEncryption(password.encode())
+    return serialize_key_and_certificates(None, None, None, [AUTHORITY.certificate], encryption)
+
+
+TLS_CASES = {
+    "accepted": (ADA.pem + ADA.encrypted_key_pem(CLIENT_PASSWORD.encode()), b"", TRUST_PASSWORD, 0),
+    "PKCS#12": (ADA.pkcs12(CLIENT_PASSWORD.encode()), b"", TRUST_PASSWORD, 0),
+    "key in the open": (ADA.combined_pem, b"", TRUST_PASSWORD, 0),
+    "wrong password": (ADA.pem, ADA.encrypted_key_pem(b"another password"), TRUST_PASSWORD, 2),
+    "wrong PKCS#12 password": (ADA.pkcs12(b"another password"), b"", TRUST_PASSWORD, 2),
+    "wrong trust password": (ADA.combined_pem, b"", "another password", 2),
+    "key of another": (ADA.pem, BOB.key_pem, TRUST_PASSWORD, 2),
+    "key truncated": (ADA.pem, ADA.key_pem[:-40], TRUST_PASSWORD, 2),
+    "key damaged": (ADA.pem, ADA.key_pem.replace(b"M", b"N", 1), TRUST_PASSWORD, 2),
+    "key as DER, damaged": (ADA.pem, ADA.key_pem.partition(b"-----\n")[2], TRUST_PASSWORD, 2),
+    "key under another label": (ADA.pem, ADA.key_pem.replace(b"PRIVATE KEY", b"CERTIFICATE"), TRUST_PASSWORD, 2),
+    "untrusted server": (ADA.combined_pem, b"", TRUST_PASSWORD, 1),
+}
+
+
+@pytest.mark.parametrize("where", ["env", "literal"])
+@pytest.mark.parametrize("case", TLS_CASES)
+def test_no_password_or_key_of_a_certificate_is_in_anything_that_a_batch_writes(
+    tmp_path: Path, case: str, where: str
+) -> None:
+    certificate, key, trust_password, code = TLS_CASES[case]
+    inputs = {"connection.toml", "ada.crt", "ada.key", "ca.p12", "ca.pem", "server"}
+    (tmp_path / "ada.crt").write_bytes(certificate)
+    (tmp_path / "ada.key").write_bytes(key)
+    (tmp_path / "ca.p12").write_bytes(trust_store(trust_password))
+    passwords = {"client": CLIENT_PASSWORD, "trust": TRUST_PASSWORD}
+    variables = {f"CANARY_{name.upper()}": text for name, text in passwords.items()}
+    table = 'client_certificate = "ada.crt"\n' + ('client_key = "ada.key"\n' if key else "")
+    for name, text in passwords.items():
+        reference = f"env:CANARY_{name.upper()}" if where == "env" else f"literal:{text}"
+        table += f'{name}_password = "{reference}"\n'
+    issuer = STRANGERS if case == "untrusted server" else AUTHORITY
+    with https_server(tmp_path / "server", issuer.issue("localhost")) as server:
+        files = BatchFiles(tmp_path, server.base_url, tls_settings(table).replace("ca.pem", "ca.p12"))
+        files.write(people(20))
+        done = patchwire(
+            "batch", files.connection, files.records, "-v", "--output", files.output, "--failed", files.failed,
+            "--unknown", files.unknown, env=environment(**variables),
+        )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name not in inputs}
+    written |= {"stdout": done.stdout.encode(), "stderr": done.stderr.encode()}
+    assert code != 0 or b"(TLSv1.3 " in written["stderr"]
+    secrets = [CLIENT_PASSWORD.encode(), TRUST_PASSWORD.encode(), *texts_of(ADA), *texts_of(BOB)]
+    for name, content in written.items():
+        assert not [secret for secret in secrets if secret in content], name

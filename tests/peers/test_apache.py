@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.support.apache import Processed, apache_server, needs_apache
+from tests.support.batches import people
 from tests.support.certificates import Authority, Issued
+from tests.support.commands import patchwire, without_traceback
+from tests.support.tls_batches import change, tls_batch
 
 pytestmark = [needs_apache, pytest.mark.peer]
 
@@ -73,3 +78,79 @@ def test_a_certificate_of_another_authority_is_refused(tmp_path: Path) -> None:
     ):
         client.patch(f"{server.base_url}/people/1", content=b"{}")
     assert server.processed == []
+
+
+# --- patchwire batch
+
+PROTOCOLS = {"1.2": "SSLProtocol -all +TLSv1.2", "1.3": "SSLProtocol -all +TLSv1.3"}
+WORDS = {
+    ("1.3", "missing"): "the server requires a client certificate; name one as tls.client_certificate",
+    ("1.3", "foreign"): "the server does not know the CA of our client certificate",
+    ("1.2", "missing"): "client certificate",
+    ("1.2", "foreign"): "the server does not know the CA of our client certificate",
+}
+COUNT = 200
+
+
+def expected_of(count: int, client: str) -> list[Processed]:
+    return [Processed("PATCH", f"/people/{n}", json.dumps({"n": n}).encode(), client) for n in range(count)]
+
+
+def in_order(processed: list[Processed]) -> list[Processed]:
+    return sorted(processed, key=lambda each: int(each.target.rpartition("/")[2]))
+
+
+@pytest.mark.parametrize("version", PROTOCOLS)
+def test_a_batch_with_the_right_certificate_is_applied_and_apache_says_so(tmp_path: Path, version: str) -> None:
+    servers, clients = Authority("servers"), Authority("clients")
+    ada = Authority("lower", issuer=clients).issue(client=True, server=False, common_name="ada")
+    with apache_server(
+        tmp_path / "apache", servers.issue("127.0.0.1"), client_authority=clients.pem, directives=PROTOCOLS[version]
+    ) as server:
+        files = tls_batch(tmp_path, server.base_url, servers, 'client_certificate = "ada.pem"')
+        written(tmp_path, ada).rename(tmp_path / "ada.pem")
+        files.write(people(COUNT))
+        done = patchwire("batch", files.connection, files.records, "--output", files.output, "-v")
+    assert done.returncode == 0, done.stderr
+    assert {(line["outcome"], line["status"]) for line in files.outcomes()} == {("applied", 200)}
+    assert in_order(server.processed) == expected_of(COUNT, "CN=ada")
+    assert sorted(server.access_log()) == sorted(("PATCH", f"/people/{n}", 200) for n in range(COUNT))
+    assert f"(TLSv{version} " in done.stderr
+
+
+@pytest.mark.parametrize("version", PROTOCOLS)
+@pytest.mark.parametrize("which", ["missing", "foreign"])
+@pytest.mark.parametrize("size", [0, 3_000_000])
+def test_a_batch_without_the_right_certificate_stops_and_is_applied_once_with_it(
+    tmp_path: Path, version: str, which: str, size: int
+) -> None:
+    servers, clients = Authority("servers"), Authority("clients")
+    ada = clients.issue(client=True, server=False, common_name="ada")
+    stranger = Authority("another authority").issue(client=True, server=False)
+    (tmp_path / "ada.pem").write_bytes(ada.combined_pem)
+    (tmp_path / "stranger.pem").write_bytes(stranger.combined_pem)
+    records: list[dict[str, Any]] = people(20)
+    for record in records:
+        record["body"] |= {"x": "y" * size}
+    with apache_server(
+        tmp_path / "apache", servers.issue("127.0.0.1"), client_authority=clients.pem, directives=PROTOCOLS[version]
+    ) as server:
+        table = 'client_certificate = "stranger.pem"' if which == "foreign" else ""
+        files = tls_batch(tmp_path, server.base_url, servers, table)
+        files.write(records)
+        command = ("batch", files.connection, files.records, "--output", files.output, "--unknown", files.unknown)
+        done = patchwire(*command)
+        assert done.returncode == 1, done.stderr
+        (line,) = without_traceback(done)
+        assert line.startswith("patchwire: ")
+        assert server.base_url in line
+        assert WORDS[version, which] in line
+        assert files.outcomes() == []
+        assert files.unknown.read_bytes() == b""
+        assert server.processed == []
+        change(files, server.base_url, 'client_certificate = "ada.pem"')
+        again = patchwire(*command)
+    assert again.returncode == 0, again.stderr
+    assert [line["outcome"] for line in files.outcomes()] == ["applied"] * 20
+    assert [each.target for each in in_order(server.processed)] == [f"/people/{n}" for n in range(20)]
+    assert {each.client for each in server.processed} == {"CN=ada"}

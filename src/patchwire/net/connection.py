@@ -199,12 +199,12 @@ class Connection:
             self.close()
             raise
         self.deadline = NEVER
+        reply = self._reply(inbox)  # before closing, which may still send: TLS says goodbye
+        self._exchanges += 1
         if not exchange.reusable:
             self.close()
         elif inbox.head is not None:
             self._idle_until = idle_until(inbox.head.headers, trio.current_time())
-        reply = self._reply(inbox)
-        self._exchanges += 1
         return reply
 
     async def _send(self, data: bytes, exchange: Exchange, inbox: _Inbox) -> None:

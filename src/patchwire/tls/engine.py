@@ -99,7 +99,7 @@ class TlsEngine:
             self._ssl.bio_shutdown()
             return
         if len(self._first) < 5:
-            self._first += data[:5]
+            self._first = (self._first + data)[:5]
         self._ssl.bio_write(data)
 
     def read(self) -> bytes | None:
@@ -156,18 +156,20 @@ class TlsEngine:
     def _broken(self, error: SSL.Error) -> TlsError:
         if self._verification is not None and self._verification.problem is not None:
             return TlsError(self._verification.problem)
+        if self._first and self._first[0] not in _RECORD_TYPES:
+            return TlsError(_NO_TLS if self._first != b"HTTP/" else _PLAIN_HTTP)
         if isinstance(error, SSL.SysCallError):
             if self.established:
                 return TlsError("the connection ended without TLS close_notify: what came may be cut")
             return TlsError("the peer closed the connection in the TLS handshake")
-        if self._first and self._first[0] not in _RECORD_TYPES:
-            return TlsError(_NO_TLS if self._first != b"HTTP/" else _PLAIN_HTTP)
         reason = _reason(error)
         _, is_alert, alert = reason.partition("alert ")
         if not is_alert:
             return TlsError(f"TLS broke: {reason}")
         refuses = alert in _REFUSALS and self.version == "TLSv1.3"
-        return TlsError(_IN_WORDS.get(alert, f"the peer ended TLS: {alert}"), refuses_handshake=refuses)
+        said = f"the peer ended TLS: {alert}"
+        # The words are for a client; a server has nothing to mend.
+        return TlsError(said if self._verification is None else _IN_WORDS.get(alert, said), refuses_handshake=refuses)
 
 
 def _reason(error: SSL.Error) -> str:
@@ -179,10 +181,11 @@ def _reason(error: SSL.Error) -> str:
 def client_engine(context: ClientContext, host: str) -> TlsEngine:
     """The client's end of a connection to `host`, whose certificate must cover it."""
     connection = SSL.Connection(context.openssl, None)
-    if not is_ip_address(host):
-        connection.set_tlsext_host_name(host.encode("ascii"))
+    name = host.removesuffix(".")  # the root's dot is no part of a name in TLS (RFC 6066 section 3)
+    if not is_ip_address(name):
+        connection.set_tlsext_host_name(name.encode("ascii"))
     connection.set_connect_state()
-    return TlsEngine(connection, Verification(host, context.pinned))
+    return TlsEngine(connection, Verification(name, context.pinned))
 
 
 def server_engine(context: SSL.Context) -> TlsEngine:

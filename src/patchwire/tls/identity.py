@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Final
 
 from cryptography import x509
 from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
+
+UNREADABLE: Final = (
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    ValueError,
+    TypeError,
+)
+"""An extension that is not there, or that is malformed."""
 
 
 def is_ip_address(host: str) -> bool:
@@ -25,18 +35,19 @@ def covers(certificate: x509.Certificate, host: str) -> bool:
             verify_certificate_ip_address(certificate, host.partition("%")[0])
         else:
             verify_certificate_hostname(certificate, host)
-    except (VerificationError, CertificateError, ValueError):
+    except (VerificationError, CertificateError, *UNREADABLE):
         return False
     return True
 
 
 def covered(certificate: x509.Certificate) -> list[str]:
-    """The host names and addresses that the certificate covers, as it writes them."""
+    """The host names and addresses that the certificate covers, as it writes them, control characters escaped."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except UNREADABLE:
         return []
-    return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+    hosts = [name.encode("unicode_escape").decode("ascii") for name in names.get_values_for_type(x509.DNSName)]
+    return [*hosts, *map(str, names.get_values_for_type(x509.IPAddress))]
 
 
 def is_for_its_host_only(certificate: x509.Certificate) -> bool:
@@ -46,6 +57,6 @@ def is_for_its_host_only(certificate: x509.Certificate) -> bool:
     """
     try:
         is_authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
+    except UNREADABLE:
         is_authority = False
     return not is_authority or bool(covered(certificate))

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from binascii import Error as Base64Error
-from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_der_private_key,
-    load_pem_private_key,
-    pkcs12,
-)
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key, pkcs12
 from msgspec import Struct
 
 from patchwire.errors import SettingsError
 from patchwire.settings.secret import Secret
 from patchwire.settings.tls import Material, TlsSettings
+from patchwire.tls.certificates import (
+    LABELS,
+    certificate_from_der,
+    certificate_from_pem,
+    chain_of,
+    public_octets,
+    sound,
+)
+from patchwire.tls.keys import PrivateKey, check_kind, load_key
+from patchwire.tls.keys import public_octets as public_octets_of_key
+from patchwire.tls.pem import blocks
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
-
-_JAVA_KEYSTORES = {b"\xfe\xed\xfe\xed": "JKS", b"\xce\xce\xce\xce": "JCEKS"}
-_DER = b"\x30"
-# Text around the blocks is allowed (RFC 7468 section 2): "openssl x509 -text" and PKCS#12 exports write it.
-_begin = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?$", re.MULTILINE)
-_CERTIFICATES = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")
+_JAVA_KEYSTORES: Final = {b"\xfe\xed\xfe\xed": "JKS", b"\xce\xce\xce\xce": "JCEKS"}
 
 
 class Identity(Struct, frozen=True):
@@ -78,8 +73,8 @@ def read_identity(
         raise SettingsError(place, f"holds no private key{remedy}")
     for each in keys:
         for leaf in contents.certificates:
-            if _public(leaf.public_key()) == _public(each.public_key()):
-                return Identity(leaf, _chain(leaf, contents.certificates), each)
+            if public_octets(leaf) == public_octets_of_key(each):
+                return Identity(leaf, chain_of(leaf, contents.certificates), each)
     subject = contents.certificates[0].subject.rfc4514_string()
     raise SettingsError(place, f"its private key does not belong to the certificate {subject!r} in {certificate.name}")
 
@@ -108,116 +103,59 @@ def _read(key: str, material: Material, password: Secret | None, password_key: s
         remedy = "convert it: keytool -importkeystore -srckeystore FILE -destkeystore FILE.p12 -deststoretype pkcs12"
         raise SettingsError(place, f"is a Java keystore ({java}), which is not read; {remedy}")
     secret = None if password is None else password.reveal().encode("utf-8")
-    if content[:1] == _DER:
+    # A DER sequence begins with the octet "0", as a text may.
+    if content[:1] == b"\x30" and b"-----BEGIN " not in content:
         return _from_der(place, content, secret, password_key)
     return _from_pem(place, content, secret, password_key)
 
 
 def _from_pem(place: str, content: bytes, secret: bytes | None, password_key: str) -> _Contents:
     contents = _Contents()
-    for line, label, block in _blocks(place, content):
-        at = f"{place}, line {line}"
-        if label in _CERTIFICATES:
-            body = re.sub(rb"(BEGIN|END) [A-Z0-9 ]+-----", rb"\1 CERTIFICATE-----", block)
+    for block in blocks(place, content):
+        at = f"{place}, line {block.line}"
+        if block.label in LABELS:
             try:
-                contents.certificates.append(x509.load_pem_x509_certificate(body))
-            except (ValueError, Base64Error):
+                contents.certificates.append(certificate_from_pem(block))
+            except ValueError:
                 raise SettingsError(at, "its certificate is damaged; export it anew") from None
-        elif label.endswith(b"PRIVATE KEY") and label != b"OPENSSH PRIVATE KEY":
-            key = _load_key(at, load_pem_private_key, block, secret, password_key)
+        elif block.label.endswith("PRIVATE KEY") and block.label != "OPENSSH PRIVATE KEY":
+            key = load_key(at, load_pem_private_key, block.text, secret, password_key)
             if key is None:
                 raise SettingsError(at, "its private key is damaged; export it anew")
             contents.keys.append(key)
-        elif label != b"EC PARAMETERS":
-            raise SettingsError(at, f"a block {label.decode('ascii')!r} is neither a certificate nor a private key")
+        elif block.label != "EC PARAMETERS":
+            raise SettingsError(at, f"a block {block.label!r} is neither a certificate nor a private key")
     if not contents.certificates and not contents.keys:
         raise SettingsError(place, "holds no certificate and no key: it is neither PEM, DER nor PKCS#12")
     return contents
 
 
-def _blocks(place: str, content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Each PEM block with the number of its first line and its label."""
-    position = 0
-    while found := _begin.search(content, position):
-        line = content.count(b"\n", 0, found.start()) + 1
-        end_line = b"-----END %b-----" % found[1]
-        end = content.find(end_line, found.end())
-        if end < 0:
-            raise SettingsError(
-                f"{place}, line {line}", f"the end of its block {found[1].decode('ascii')!r} is missing"
-            )
-        position = end + len(end_line)
-        yield line, found[1], content[found.start() : position] + b"\n"
-
-
 def _from_der(place: str, content: bytes, secret: bytes | None, password_key: str) -> _Contents:
     try:
-        return _Contents([x509.load_der_x509_certificate(content)])
+        return _Contents([certificate_from_der(content)])
     except ValueError:
         pass
-    key = _load_key(place, load_der_private_key, content, secret, password_key)
+    key = load_key(place, load_der_private_key, content, secret, password_key)
     return _from_pkcs12(place, content, secret, password_key) if key is None else _Contents([], [key])
 
 
 def _from_pkcs12(place: str, content: bytes, secret: bytes | None, password_key: str) -> _Contents:
     try:
         store = pkcs12.load_pkcs12(content, secret)
+        certificates = [sound(each.certificate) for each in (store.cert, *store.additional_certs) if each is not None]
     except ValueError as error:
         if "password" not in str(error).lower():
             raise SettingsError(place, "is no certificate, key or PKCS#12 file that can be read") from None
-        problem = f"needs its password as {password_key}" if secret is None else f"{password_key} does not open it"
-        raise SettingsError(place, problem) from None
-    except UnsupportedAlgorithm as error:
-        raise SettingsError(place, f"its PKCS#12 encryption is not supported ({error})") from None
-    found = [store.cert, *store.additional_certs]
-    certificates = [each.certificate for each in found if each is not None]
-    return _Contents(certificates, [] if store.key is None else [_supported(place, store.key)])
-
-
-def _load_key(
-    place: str,
-    load: Callable[[bytes, bytes | None], PrivateKeyTypes],
-    content: bytes,
-    secret: bytes | None,
-    password_key: str,
-) -> PrivateKey | None:
-    """The key, or None where the content is none."""
-    try:
-        return _supported(place, load(content, secret))
-    except TypeError:  # encrypted and no password, or a password and not encrypted
         if secret is None:
-            raise SettingsError(place, f"its private key is encrypted; give its password as {password_key}") from None
-        return _load_key(place, load, content, None, password_key)
-    except ValueError as error:
-        if "password" in str(error):
-            raise SettingsError(place, f"{password_key} does not open its private key") from None
-        return None
-    except UnsupportedAlgorithm as error:
-        raise SettingsError(place, f"its private key is of a kind that is not supported ({error})") from None
-
-
-def _supported(place: str, key: PrivateKeyTypes) -> PrivateKey:
-    if not isinstance(key, PrivateKey):
-        raise SettingsError(place, "its private key is of no kind that TLS uses: expected RSA, EC or EdDSA")
-    return key
+            raise SettingsError(place, f"needs its password as {password_key}") from None
+        try:
+            return _from_pkcs12(place, content, None, password_key)  # it may need none
+        except SettingsError:
+            raise SettingsError(place, f"{password_key} does not open it") from None
+    except (UnsupportedAlgorithm, TypeError) as error:
+        raise SettingsError(place, f"its PKCS#12 content is not supported ({error})") from None
+    return _Contents(certificates, [] if store.key is None else [check_kind(place, store.key)])
 
 
 def _place(key: str, material: Material) -> str:
     return f"{key}: {material.name}"
-
-
-def _public(key: PublicKeyTypes) -> bytes:
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _chain(leaf: x509.Certificate, certificates: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
-    """The issuers of `leaf` among the certificates, in whatever order these stand; a root need not be sent."""
-    chain: list[x509.Certificate] = []
-    current = leaf
-    while current.issuer != current.subject:
-        above = next((each for each in certificates if each.subject == current.issuer and each not in chain), None)
-        if above is None:
-            break
-        chain.append(above)
-        current = above
-    return tuple(chain)

@@ -13,21 +13,23 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL, crypto
 
-from patchwire.tls.identity import covered, covers
+from patchwire.tls.certificates import certificate_from_der
+from patchwire.tls.identity import UNREADABLE, covered, covers
 
 # The numbers of <openssl/x509_vfy.h>, of which pyOpenSSL names none.
 _NOT_YET_VALID, _EXPIRED, _WRONG_PURPOSE, _REVOKED = 9, 10, 26, 23
 _NO_TRUSTED_ROOT: Final = frozenset({2, 18, 19, 20, 21, 27})
 _IN_WORDS: Final = {
     7: "has a signature that is not its issuer's",
-    24: "was issued by a certificate that is no CA",
     25: "stands deeper below its CA than this allows",
     28: "is rejected by the trust that its root is given",
     _REVOKED: "was revoked",
     47: "has a name that its CA must not vouch for",
+    48: "has a name that its CA must not vouch for",
     66: "has a key that is too weak",
     67: "was issued with a key that is too weak",
     68: "was signed with a digest that is too weak",
+    79: "is no CA, and yet has issued one",
 }
 _PURPOSES: Final = {
     "1.3.6.1.5.5.7.3.1": "servers",
@@ -68,9 +70,14 @@ class Verification:
 def verify_callback(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
     """What OpenSSL calls for each certificate; the connection's application data is its Verification."""
     verification = connection.get_app_data()
-    return isinstance(verification, Verification) and verification.check(
-        certificate.to_cryptography(), error, depth, bool(ok)
-    )
+    if not isinstance(verification, Verification):
+        return False
+    try:
+        shown = certificate_from_der(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
+        return verification.check(shown, error, depth, bool(ok))
+    except Exception as fault:  # whatever a stranger shows, the answer is a refusal
+        verification.problem = f"a certificate that it shows cannot be read: {fault}"
+        return False
 
 
 def fingerprint(certificate: x509.Certificate) -> bytes:
@@ -104,6 +111,6 @@ def moment(time: datetime) -> str:
 def _purposes(certificate: x509.Certificate) -> str:
     try:
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, ValueError):
+    except UNREADABLE:
         return "other uses"
     return ", ".join(_PURPOSES.get(usage.dotted_string, usage.dotted_string) for usage in usages)
