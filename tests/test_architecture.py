@@ -65,7 +65,13 @@ def test_the_top_level_holds_what_the_layout_names() -> None:
 @in_a_checkout
 def test_unit_tests_mirror_the_source() -> None:
     tests = {path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
-    elsewhere = {"test_architecture.py", "test_quality.py", "test_canary.py", "test_readme.py", "test_bad_certificates.py"}
+    elsewhere = {
+        "test_architecture.py",
+        "test_quality.py",
+        "test_canary.py",
+        "test_readme.py",
+        "test_bad_certificates.py",
+    }
     for test in tests - elsewhere:
         folder, _, name = test.rpartition("/")
         if folder in ("peers", "benchmarks"):

@@ -15,6 +15,7 @@ from OpenSSL import SSL
 from patchwire.errors import TlsError
 from patchwire.tls.context import ClientContext
 from patchwire.tls.identity import is_ip_address
+from patchwire.tls.records import RecordCounter
 from patchwire.tls.verification import Verification, moment
 
 RECORD: Final = 16_384
@@ -56,6 +57,8 @@ class TlsEngine:
         self._ssl.set_app_data(verification)
         self._first = b""  # what the peer said first: when it is no TLS, it may say what it is
         self._written = 0
+        self._counter = RecordCounter()
+        self._records = 0  # that have ended since the last read
         self._fault: TlsError | None = None
         self.ended = False
         """Whether the peer will say nothing more: it has said so, or TLS has broken."""
@@ -91,6 +94,7 @@ class TlsEngine:
         except SSL.Error as error:
             raise self._broken(error) from None
         self.established = True
+        self._records = 2  # of what came with the handshake, nobody knows how much is left
         return True
 
     def feed(self, data: bytes) -> None:
@@ -100,6 +104,7 @@ class TlsEngine:
             return
         if len(self._first) < 5:
             self._first = (self._first + data)[:5]
+        self._records += self._counter.feed(data)
         self._ssl.bio_write(data)
 
     def read(self) -> bytes | None:
@@ -111,10 +116,13 @@ class TlsEngine:
             raise self._fault
         if self.ended:
             return b""
+        is_last, self._records = self._records == 1, 0
         pieces = []
         try:
             while True:
                 pieces.append(self._ssl.recv(RECORD))
+                if is_last:  # what it held is all there is
+                    return pieces[0]
         except SSL.WantReadError:
             return b"".join(pieces) if pieces else None
         except SSL.ZeroReturnError:
