@@ -119,6 +119,8 @@ def over_tls(directory: Path, url: str, trust: str, more: str = "") -> Path:
 
 
 def test_over_tls_it_makes_a_certificate_and_leaves_the_ca_to_trust(tmp_path: Path) -> None:
+    with serving("--tls", "--authority", tmp_path / "ca.pem"):
+        pass
     with serving("--tls", "--authority", tmp_path / "ca.pem", "--create-missing") as url:
         assert url.startswith("https://127.0.0.1:")
         for host in ("127.0.0.1", "localhost"):
@@ -164,7 +166,9 @@ def test_a_client_certificate_is_required_where_its_ca_is_named(tmp_path: Path) 
         (("--certificate", "x"), "--certificate needs --tls"),
         (("--client-ca", "x"), "--client-ca needs --tls"),
         (("--tls", "--key", "x"), "--key needs --certificate"),
-        (("--tls", "--certificate", "x", "--authority", "y"), "--authority is for the certificate that is made"),
+        (("--tls", "--certificate", "x", "--authority", "y"), "--authority is for a certificate that is made"),
+        (("--tls", "--authority", "no.pem"), "--authority: no.pem: is not what patchwire serve has left"),
+        (("--tls", "--authority", "bare.pem"), "--authority: bare.pem: is not what patchwire serve has left"),
         (("--tls", "--certificate", "nothing"), "--certificate: nothing: no such file or directory"),
         (("--tls", "--certificate", "no.pem"), "--certificate: no.pem: holds no certificate and no key"),
         (("--tls", "--certificate", "bare.pem"), "holds no private key; name the file of its key as --key"),

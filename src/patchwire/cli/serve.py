@@ -16,19 +16,17 @@ import trio
 
 from patchwire.auth.basic import Credentials
 from patchwire.cli import exits
+from patchwire.cli.serve_tls import TlsOptions, secret_option, server_tls
 from patchwire.cli.trio_run import trio_run
-from patchwire.errors import ConnectError, InputError, LocalProtocolError, SettingsError, StorageError
+from patchwire.errors import ConnectError, InputError, LocalProtocolError, StorageError
 from patchwire.files.documents import read_documents
 from patchwire.files.read import describe
-from patchwire.files.secrets import read_secret
 from patchwire.loopback.app import App
 from patchwire.loopback.authorization import Basic
 from patchwire.loopback.documents import Document
 from patchwire.net.server import serve as serve_app
 from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog
-from patchwire.settings.secret import Secret, SecretReference, parse_reference
-from patchwire.settings.tls import Material
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
@@ -72,7 +70,7 @@ def serve(
     The first line of standard output is {"listening": "http://127.0.0.1:PORT"}.
     """
     app = App(_requirement(auth, user, password), create_missing)
-    context = _context(tls, certificate, key, key_password, authority, client_ca)
+    context = server_tls(TlsOptions(tls, certificate, key, key_password, authority, client_ca), now())
     log = exits.log_line if verbose else None
     stored = read_documents(Path(documents)) if documents else {}
     with ExitStack() as stack:
@@ -122,66 +120,9 @@ def _requirement(auth: str, user: str | None, password: str | None) -> Basic | N
     if user is None or password is None:
         raise click.UsageError("--auth basic needs --user and --password")
     try:
-        return Basic(Credentials(user, _secret("--password", password).reveal()))
+        return Basic(Credentials(user, secret_option("--password", password).reveal()))
     except LocalProtocolError as error:
         raise InputError("serve", str(error)) from None
-
-
-def _secret(option: str, text: str) -> Secret:
-    return read_secret("serve", option, parse_reference(text) or SecretReference("literal", text), Path.cwd())
-
-
-def _context(
-    tls: bool,
-    certificate: str | None,
-    key: str | None,
-    key_password: str | None,
-    authority: str | None,
-    client_ca: str | None,
-) -> SSL.Context | None:
-    """The server's context, or None for plain http."""
-    of_tls = {"--certificate": certificate, "--client-ca": client_ca, "--authority": authority}
-    of_a_certificate = {"--key": key, "--key-password": key_password}
-    for needed, given, options in (("--tls", tls, of_tls), ("--certificate", certificate, of_a_certificate)):
-        for option, value in options.items():
-            if value is not None and not given:
-                raise click.UsageError(f"{option} needs {needed}")
-    if not tls:
-        return None
-    if certificate is not None and authority is not None:
-        raise click.UsageError("--authority is for the certificate that is made; --certificate gives one")
-    from patchwire.tls.context import server_context
-    from patchwire.tls.issue import Authority
-    from patchwire.tls.material import read_certificates, read_identity
-
-    if certificate is not None:
-        password = None if key_password is None else _secret("--key-password", key_password)
-        key_file = None if key is None else _material("--key", key)
-        names = ("--certificate", "--key", "--key-password")
-        identity = read_identity(_material("--certificate", certificate), key_file, password, names)
-    else:
-        made = Authority("patchwire serve", now())
-        identity = made.issue_server(["localhost", "127.0.0.1", "::1"])
-        if authority is None:
-            exits.say("made a certificate that nobody trusts: --authority FILE leaves its CA, for tls.trust")
-        else:
-            _write(authority, made.pem)
-    clients = read_certificates(_material("--client-ca", client_ca), None, ("--client-ca", "")) if client_ca else []
-    return server_context(identity, clients)
-
-
-def _material(option: str, name: str) -> Material:
-    try:
-        return Material(name, Path(name).read_bytes())
-    except OSError as error:
-        raise SettingsError(f"{option}: {name}", describe(error)) from None
-
-
-def _write(name: str, content: bytes) -> None:
-    try:
-        Path(name).write_bytes(content)
-    except OSError as error:
-        raise StorageError(f"{name}: {describe(error)}") from None
 
 
 def _open(name: str) -> BinaryIO:
