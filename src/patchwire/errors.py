@@ -33,6 +33,7 @@ class RemoteProtocolError(PatchwireError):
     """The peer broke the protocol, or a limit that protects us from it. `origin` is empty where none is known."""
 
     origin: str = ""
+    sent: Sent = Sent.MAYBE
 
 
 class IncompleteResponseError(RemoteProtocolError):

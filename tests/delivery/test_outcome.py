@@ -4,10 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchwire.delivery.outcome import Attempt, Outcome, held_line, join, judge, outcome_line
+from patchwire.delivery.outcome import Attempt, Outcome, held_line, join, judge, outcome_line, outcome_of
 from patchwire.delivery.record import RecordParser
-from patchwire.errors import Sent
+from patchwire.errors import (
+    ConnectError,
+    ConnectionLostError,
+    CredentialsRejectedError,
+    HandshakeError,
+    IncompleteResponseError,
+    LocalProtocolError,
+    PatchwireError,
+    Sent,
+)
 from patchwire.files.outcomes import encode
+from patchwire.http.message import Response
 from patchwire.settings.connection import parse_connection, resolve
 
 A, R, N, U = Outcome.APPLIED, Outcome.REJECTED, Outcome.NOT_SENT, Outcome.UNKNOWN
@@ -92,3 +102,25 @@ def test_an_answer_to_a_retry_does_not_end_an_unknown(status: int) -> None:
 def test_a_later_2xx_ends_an_unknown() -> None:
     applied = Attempt(A, Sent.YES, 204)
     assert join([Attempt(U, Sent.MAYBE), applied]) is applied
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (LocalProtocolError("x"), N),
+        (ConnectError("x", origin="http://h"), N),
+        (HandshakeError("x", origin="https://h"), N),
+        (ConnectionLostError("x", origin="http://h", sent=Sent.NO), N),
+        (ConnectionLostError("x", origin="http://h", sent=Sent.MAYBE), U),
+        (IncompleteResponseError("x"), U),
+        (CredentialsRejectedError("x", origin="http://h", status=401), N),
+    ],
+)
+def test_an_error_has_an_outcome_by_what_is_known_of_its_request(error: PatchwireError, outcome: Outcome) -> None:
+    assert outcome_of(error) is outcome
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(204, A), (404, R), (303, U), (504, U), (500, R)])
+def test_a_response_has_an_outcome_by_its_status(status: int, outcome: Outcome) -> None:
+    assert outcome_of(Response(status)) is outcome
+    assert outcome_of(Response(status), (500, 504)) is (U if status >= 500 else outcome)

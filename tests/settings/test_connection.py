@@ -7,8 +7,15 @@ import pytest
 
 from patchwire.errors import SettingsError
 from patchwire.http.message import Origin
-from patchwire.settings.connection import ConnectionSettings, parse_connection, resolve, secret_references
+from patchwire.settings.connection import (
+    ConnectionSettings,
+    material_names,
+    parse_connection,
+    resolve,
+    secret_references,
+)
 from patchwire.settings.secret import Secret
+from patchwire.settings.tls import Material, TlsSettings
 
 BASIC = {"base_url": "http://h", "authentication": "basic", "user": "svc", "password": "literal:canary"}
 
@@ -211,3 +218,41 @@ def test_a_base_url_is_part_of_no_error_once_it_holds_a_password() -> None:
     with pytest.raises(SettingsError) as caught:
         parse_connection("crm.toml", {"base_url": "http://svc:canary@h/"})
     assert "canary" not in str(caught.value)
+
+
+TLS = {
+    "client_certificate": "client.pem", "client_key": "client.key", "client_password": "literal:canary",
+    "trust": ["a.pem", "b.pem"], "trust_password": "env:TRUST", "system_roots": False, "minimum_version": "1.3",
+}  # fmt: skip
+
+
+def test_certificate_files_and_their_passwords_are_named_to_be_read() -> None:
+    file = parse_connection("crm.toml", {"base_url": "https://h", "tls": TLS})
+    assert material_names(file) == {
+        "tls.client_certificate": "client.pem", "tls.client_key": "client.key", "tls.trust[0]": "a.pem",
+        "tls.trust[1]": "b.pem",
+    }  # fmt: skip
+    references = secret_references("crm.toml", file)
+    assert set(references) == {"tls.client_password", "tls.trust_password"}
+    assert "canary" not in repr(file) + repr(file.tls)
+
+
+def test_tls_settings_hold_what_was_read() -> None:
+    file = parse_connection("crm.toml", {"base_url": "https://h", "tls": TLS})
+    material = {key: Material(name, b"canary " + name.encode()) for key, name in material_names(file).items()}
+    secrets = {"tls.client_password": Secret("canary"), "tls.trust_password": Secret("t")}
+    found = resolve("crm.toml", file, secrets, material).tls
+    assert found == TlsSettings(
+        material["tls.client_certificate"], material["tls.client_key"], Secret("canary"),
+        (material["tls.trust[0]"], material["tls.trust[1]"]), Secret("t"), False, "1.3",
+    )  # fmt: skip
+    assert hash(found) == hash(resolve("crm.toml", file, secrets, material).tls)
+    assert repr(material["tls.client_key"]) == "<Material client.key, 17 bytes>"
+    assert "canary" not in repr(found)
+
+
+def test_a_connection_is_the_same_for_a_journal_whatever_its_certificates_are() -> None:
+    assert (
+        settings(base_url="https://h").identity
+        == settings(base_url="https://h", tls={"minimum_version": "1.3"}).identity
+    )

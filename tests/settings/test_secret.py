@@ -80,3 +80,10 @@ def test_a_failure_that_carries_a_secret_does_not_tell_it() -> None:
 def test_no_way_of_showing_a_reference_shows_its_literal(show: Callable[[object], str]) -> None:
     assert "canary" not in show(SecretReference("literal", "canary"))
     assert "canary" not in show([SecretReference("literal", "canary")])
+
+
+def test_secrets_are_equal_by_their_text_so_that_what_is_made_of_them_can_be_shared() -> None:
+    assert Secret("a") == Secret("a")
+    assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"

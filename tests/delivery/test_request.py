@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from patchwire.delivery.request import RequestMaker, implied_media_type
+from patchwire.errors import LocalProtocolError
+from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
+from patchwire.settings.connection import parse_connection, resolve
+from patchwire.settings.secret import Secret
+
+FILE = parse_connection("c", {"base_url": "http://h/v1?k=1", "headers": {"Accept": "a/b", "X-T": "env:T"}})
+MAKER = RequestMaker(resolve("c", FILE, {"headers.X-T": Secret("t")}))
+
+
+def test_a_request_has_the_connections_fields_then_its_own() -> None:
+    request = MAKER.make(
+        "PATCH", "/a", body=b"{}", media_type="c/d", if_match='"v1"', query={"q": "1 2"}, headers={"X-A": "b"}
+    )
+    assert (request.method, request.target, request.body) == ("PATCH", b"/v1/a?k=1&q=1%202", b"{}")
+    assert request.headers == (
+        (b"Accept", b"a/b"), (b"X-T", b"t"), (b"Content-Type", b"c/d"), (b"If-Match", b'"v1"'), (b"X-A", b"b"),
+    )  # fmt: skip
+
+
+def test_a_request_without_a_body_has_no_media_type() -> None:
+    request = MAKER.make("GET", "")
+    assert (request.target, request.header(b"content-type")) == (b"/v1?k=1", None)
+
+
+def test_a_field_of_the_request_takes_the_place_of_the_connections() -> None:
+    assert MAKER.make("GET", "", headers={"accept": "e/f"}).all_values(b"accept") == [b"e/f"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"path": "a b"}, "path: character 2"),
+        ({"if_match": "v1"}, "if_match: no entity tag"),
+        ({"if_match": "\u010a"}, "if_match: '\u010a' cannot stand in a header field"),
+        ({"media_type": "\u010a"}, "media_type: '\u010a' cannot stand in a header field"),
+        ({"headers": {"Connection": "close"}}, "headers.Connection: belongs to the connection"),
+        ({"headers": {"if-match": "x"}}, "headers.if-match: give it as if_match"),
+        ({"headers": {"X": "a\nb"}}, "field 'X': character 2"),
+    ],
+)
+def test_what_cannot_be_made_is_named(arguments: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(LocalProtocolError) as caught:
+        MAKER.make("PATCH", arguments.pop("path", "/a"), **arguments)
+    assert str(caught.value).startswith(complaint)
+
+
+@pytest.mark.parametrize(("body", "implied"), [(b"{}", MERGE_PATCH), (b"[]", JSON_PATCH), (b"1", None), (b"", None)])
+def test_only_objects_and_arrays_imply_a_media_type(body: bytes, implied: str | None) -> None:
+    assert implied_media_type(body) == implied
