@@ -283,7 +283,8 @@ class Connection:
         data = self._wire.receive()
         if data is None:
             return
-        self.deadline = trio.current_time() + self._read_timeout
+        if self.deadline != NEVER:  # else it is the body's source that is waited for
+            self.deadline = trio.current_time() + self._read_timeout
         self._bytes_received += len(data)
         for event in exchange.receive(data):
             self._take(event, inbox)

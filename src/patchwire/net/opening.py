@@ -44,9 +44,12 @@ async def open_connection(
 
 async def open_wire(origin: Origin, connect_timeout: float, tls: TlsSettings) -> Wire:
     """A connected wire to the origin: with the handshake done, within `connect_timeout` seconds in all, for https."""
-    with _bounded(origin, connect_timeout):
-        wire = await dial(origin, connect_timeout)
-        return wire if origin.scheme == "http" else await _over_tls(wire, origin, tls)
+    started = trio.current_time()
+    wire = await dial(origin, connect_timeout)
+    if origin.scheme == "http":
+        return wire
+    with _handshake_within(origin, started, connect_timeout):
+        return await _over_tls(wire, origin, tls)
 
 
 async def server_chain(origin: Origin, connect_timeout: float) -> list[x509.Certificate]:
@@ -58,16 +61,17 @@ async def server_chain(origin: Origin, connect_timeout: float) -> list[x509.Cert
     from patchwire.tls.context import unverified_context
     from patchwire.tls.engine import client_engine
 
-    with _bounded(origin, connect_timeout):
-        engine = client_engine(unverified_context(), origin.host)
-        stream = TlsStream(await dial(origin, connect_timeout), engine)
-        try:
+    started = trio.current_time()
+    engine = client_engine(unverified_context(), origin.host)
+    stream = TlsStream(await dial(origin, connect_timeout), engine)
+    try:
+        with _handshake_within(origin, started, connect_timeout):
             await stream.handshake()
-        except (TlsError, OSError) as error:
-            if not engine.peer_chain():  # it may have shown its own before it asked for ours
-                raise _handshake_error(origin, error) from None
-        finally:
-            stream.close()
+    except (TlsError, OSError) as error:
+        if not engine.peer_chain():  # it may have shown its own before it asked for ours
+            raise _handshake_error(origin, error) from None
+    finally:
+        stream.close()
     return engine.peer_chain()
 
 
@@ -90,9 +94,9 @@ async def _over_tls(wire: Wire, origin: Origin, tls: TlsSettings) -> Wire:
 
 
 @contextmanager
-def _bounded(origin: Origin, connect_timeout: float) -> Iterator[None]:
+def _handshake_within(origin: Origin, started: float, connect_timeout: float) -> Iterator[None]:
     try:
-        with trio.fail_after(connect_timeout):
+        with trio.fail_at(started + connect_timeout):
             yield
     except trio.TooSlowError:
         problem = f"no TLS handshake within {connect_timeout:g} seconds (limits.connect_timeout)"
