@@ -113,3 +113,17 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, url: str, arguments: tuple[st
     assert len(lines) == 1
     assert lines[0].startswith(f"patchwire: {said.format(file=file)}")
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_server_that_will_reject_our_certificate_is_found_out(tmp_path: Path, given: bool) -> None:
+    authority = Authority("clients")
+    write(tmp_path / "clients.pem", authority.pem)
+    write(tmp_path / "client.pem", authority.issue("svc", client=True, server=False).combined_pem)
+    options = ("--tls", "--authority", tmp_path / "ca.pem", "--client-ca", tmp_path / "clients.pem")
+    with serving(*options) as url:
+        more = '[tls]\ntrust = ["ca.pem"]\n' + ('client_certificate = "client.pem"' if given else "")
+        done = patchwire("check", connection(tmp_path, url, more), "--connect")
+    assert done.returncode == (0 if given else 1)
+    if not given:
+        assert without_traceback(done)[0].startswith(f"patchwire: {url}: the server requires a client certificate")

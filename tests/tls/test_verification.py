@@ -362,3 +362,28 @@ def test_a_control_character_in_an_alternative_name_reaches_no_message() -> None
 
 def test_a_moment_is_written_in_universal_time() -> None:
     assert moment(PAST) == "2020-02-03 04:05:06 UTC"
+
+
+# --- common names
+
+
+@pytest.mark.parametrize("ca", [False, True])
+def test_a_trusted_certificate_with_a_common_name_alone_is_accepted_for_that_host_and_no_other(ca: bool) -> None:
+    own = self_signed(common_name="Old.Example", ca=ca)
+    assert problem(own, own.pem, host="old.example") is None
+    assert problem(own, own.pem, host="new.example") == (
+        "its certificate does not cover 'new.example'; it covers no host at all"
+    )
+
+
+def test_a_common_name_does_not_count_where_another_vouches_for_it() -> None:
+    issued = AUTHORITY.issue(common_name="old.example")
+    assert problem(issued, AUTHORITY.pem, host="old.example") is not None
+    assert problem(issued, issued.pem, host="old.example") is None
+
+
+def test_a_common_name_does_not_count_beside_alternative_names() -> None:
+    own = self_signed("other.example", common_name="old.example")
+    assert problem(own, own.pem, host="old.example") == (
+        "its certificate does not cover 'old.example'; it covers other.example"
+    )

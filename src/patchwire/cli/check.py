@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
+import trio
 
 from patchwire.cli import exits
 from patchwire.cli.terminal import printable
@@ -18,6 +20,10 @@ from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog
 from patchwire.settings.connection import ConnectionFile, ConnectionSettings, parse_connection
 from patchwire.settings.secret import parse_reference
+
+PATIENCE: Final = 0.5
+"""Seconds to wait for a server's second thoughts."""
+LOOKS: Final = 10
 
 
 @click.command()
@@ -87,7 +93,13 @@ def _tls(settings: ConnectionSettings) -> Iterator[tuple[str, str]]:
 async def _connect(settings: ConnectionSettings, wire_log: WireLog | None) -> str:
     connection = await open_connection(settings, wire_log=wire_log)
     try:
-        return connection.describe()
+        described = connection.describe()
+        for _ in range(LOOKS):
+            # A TLS 1.3 server judges our certificate after the handshake: its refusal is on its way.
+            await trio.sleep(PATIENCE / LOOKS)
+            if not connection.is_quiet():
+                raise connection.unfit_error()
+        return described
     finally:
         connection.close()
 

@@ -180,7 +180,7 @@ class Connection:
         quiet = self.is_quiet()
         self._taken_before = self._wire.taken  # a close_notify of ours has gone before it: no part of the request
         if not quiet:
-            inbox.error = self._unfit()
+            inbox.error = self.unfit_error()
             return self._reply(inbox)
         if self._wire_log is not None:
             self._log(">", sent_head(outgoing, self._secret_fields))
@@ -321,7 +321,8 @@ class Connection:
             return Sent.NO
         return Sent.MAYBE
 
-    def _unfit(self) -> PatchwireError:
+    def unfit_error(self) -> PatchwireError:
+        """Why the connection is not quiet, once it is not."""
         if isinstance(self._fault, TlsError) and self._exchanges == 0:
             return HandshakeError(f"{self.origin}: {self._fault}", origin=str(self.origin))
         problem = f"{self.origin} closed the connection, or spoke before it was asked"

@@ -22,12 +22,14 @@ _OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
 class ClientContext:
     """OpenSSL's context for a client, and the certificates that are trusted for their own hosts only."""
 
-    __slots__ = ("openssl", "pinned")
+    __slots__ = ("openssl", "pinned", "trusted")
 
-    def __init__(self, openssl: SSL.Context, pinned: frozenset[bytes]) -> None:
+    def __init__(self, openssl: SSL.Context, trusted: Sequence[x509.Certificate] = ()) -> None:
         self.openssl = openssl
-        self.pinned = pinned
-        """SHA-256 fingerprints."""
+        self.trusted = frozenset(map(fingerprint, trusted))
+        """Fingerprints of all that is trusted beside the system's roots."""
+        self.pinned = frozenset(fingerprint(each) for each in trusted if is_for_its_host_only(each))
+        """Fingerprints of those among them that vouch for no other."""
 
 
 @lru_cache(maxsize=64)
@@ -44,7 +46,7 @@ def client_context(settings: TlsSettings) -> ClientContext:
     context.set_verify(SSL.VERIFY_PEER, verify_callback)
     if identity is not None:
         _use(context, identity, "tls.client_certificate")
-    return ClientContext(context, frozenset(fingerprint(each) for each in trusted if is_for_its_host_only(each)))
+    return ClientContext(context, trusted)
 
 
 def unverified_context() -> ClientContext:
@@ -52,7 +54,7 @@ def unverified_context() -> ClientContext:
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     _restrict(context, SSL.TLS1_2_VERSION)
     context.set_verify(SSL.VERIFY_NONE)
-    return ClientContext(context, frozenset())
+    return ClientContext(context)
 
 
 def server_context(identity: Identity, client_authorities: Sequence[x509.Certificate] = ()) -> SSL.Context:

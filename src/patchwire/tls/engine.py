@@ -193,7 +193,7 @@ def client_engine(context: ClientContext, host: str) -> TlsEngine:
     if not is_ip_address(name):
         connection.set_tlsext_host_name(name.encode("ascii"))
     connection.set_connect_state()
-    return TlsEngine(connection, Verification(name, context.pinned))
+    return TlsEngine(connection, Verification(name, context.trusted, context.pinned))
 
 
 def server_engine(context: SSL.Context) -> TlsEngine:

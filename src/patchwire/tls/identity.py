@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
@@ -38,6 +39,19 @@ def covers(certificate: x509.Certificate, host: str) -> bool:
     except (VerificationError, CertificateError, *UNREADABLE):
         return False
     return True
+
+
+def is_called(certificate: x509.Certificate, host: str) -> bool:
+    """Whether the certificate has no alternative names at all, and the host, without wildcard, as its common name."""
+    try:
+        certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        return False
+    except x509.ExtensionNotFound:
+        pass
+    except UNREADABLE:
+        return False
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return any(str(name.value).lower() == host.lower() for name in names)
 
 
 def covered(certificate: x509.Certificate) -> list[str]:

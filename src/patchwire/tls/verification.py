@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL, crypto
 
 from patchwire.tls.certificates import certificate_from_der
-from patchwire.tls.identity import UNREADABLE, covered, covers
+from patchwire.tls.identity import UNREADABLE, covered, covers, is_called
 
 # The numbers of <openssl/x509_vfy.h>, of which pyOpenSSL names none.
 _NOT_YET_VALID, _EXPIRED, _WRONG_PURPOSE, _REVOKED = 9, 10, 26, 23
@@ -44,9 +44,10 @@ _PURPOSES: Final = {
 class Verification:
     """One handshake's check of its peer. `problem` says why the chain was refused, once it was."""
 
-    def __init__(self, host: str, pinned: frozenset[bytes]) -> None:
+    def __init__(self, host: str, trusted: frozenset[bytes], pinned: frozenset[bytes]) -> None:
         self.problem: str | None = None
         self._host = host
+        self._trusted = trusted
         self._pinned = pinned
 
     def check(self, certificate: x509.Certificate, error: int, depth: int, ok: bool) -> bool:
@@ -61,10 +62,16 @@ class Verification:
         if depth > 0 and fingerprint(certificate) in self._pinned:
             issuer = certificate.subject.rfc4514_string()
             return f"its certificate was issued by {issuer!r}, which tls.trust holds as a server's: for its host only"
-        if depth == 0 and not covers(certificate, self._host):
+        if depth == 0 and not self._is_the_hosts(certificate):
             names = ", ".join(covered(certificate)) or "no host at all"
             return f"its certificate does not cover {self._host!r}; it covers {names}"
         return None
+
+    def _is_the_hosts(self, certificate: x509.Certificate) -> bool:
+        if covers(certificate, self._host):
+            return True
+        # Old servers' own certificates have a common name alone. It counts only where this very one is trusted.
+        return fingerprint(certificate) in self._trusted and is_called(certificate, self._host)
 
 
 def verify_callback(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
