@@ -7,6 +7,7 @@ whatever else the machine does meets every client alike.
 import argparse
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from cores import client_and_server_cores
 from environment import environment
 from report import show
-from tests.support.nginx import NGINX, nginx_server, pinned
+from tests.support.certificates import Authority
+from tests.support.nginx import NGINX, nginx_server, pinned, tls_directives
 
 SCRIPTS = Path(__file__).resolve().parent / "clients"
 PROBE_REQUESTS = 1000
@@ -125,11 +127,26 @@ def compare(options: argparse.Namespace) -> Comparison:
     client_core, server_core = client_and_server_cores()
     if client_core is None:
         print("nothing is pinned: there are no two cores to pin to", file=sys.stderr)
-    with tempfile.TemporaryDirectory() as directory, nginx_server(Path(directory), core=server_core) as nginx:
-        comparison = Comparison(options, nginx.base_url, client_core)
-        comparison.plan()
-        for number in range(options.rounds):
-            comparison.round(number)
+    with tempfile.TemporaryDirectory() as directory:
+        tls = over_tls(Path(directory)) if options.tls else None
+        with nginx_server(Path(directory), core=server_core, tls=tls) as nginx:
+            return measured(options, nginx.base_url, client_core)
+
+
+def over_tls(directory: Path) -> str:
+    """Return what makes nginx speak TLS; the clients learn by the environment whom to trust."""
+    authority = Authority()
+    (directory / "authority.pem").write_bytes(authority.pem)
+    os.environ["BENCHMARK_AUTHORITY"] = str(directory / "authority.pem")
+    return tls_directives(directory, authority.issue("127.0.0.1"))
+
+
+def measured(options: argparse.Namespace, url: str, core: int | None) -> Comparison:
+    """Return the comparison against the server at `url`, finished."""
+    comparison = Comparison(options, url, core)
+    comparison.plan()
+    for number in range(options.rounds):
+        comparison.round(number)
     return comparison
 
 
@@ -143,6 +160,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--connections", type=_numbers, default=[1, 8, 32], help="default 1,8,32")
     names = ",".join(client.name for client in CLIENTS)
     parser.add_argument("--clients", type=_clients, default=list(CLIENTS), help=f"of {names}; default all")
+    parser.add_argument("--tls", action="store_true", help="over TLS 1.3, with the server's certificate verified")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw results there")
     return parser.parse_args()
 

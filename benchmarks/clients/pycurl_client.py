@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pycurl
 from harness import Job, Timing, main, timing
-from workload import BODY, MEDIA_TYPE, check, path
+from workload import AUTHORITY, BODY, MEDIA_TYPE, check, path
 
 
 class Transfers:
@@ -56,6 +56,8 @@ def _easy() -> pycurl.Curl:
     easy.setopt(pycurl.HTTPHEADER, [f"Content-Type: {MEDIA_TYPE}"])
     easy.setopt(pycurl.NOPROXY, "*")
     easy.setopt(pycurl.NOSIGNAL, 1)
+    if AUTHORITY:
+        easy.setopt(pycurl.CAINFO, AUTHORITY)
     return easy
 
 

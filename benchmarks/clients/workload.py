@@ -1,7 +1,11 @@
 """What every client sends: a 220-byte merge patch to a path of its own, answered by eleven bytes."""
 
+import os
+import ssl
 from pathlib import Path
 
+AUTHORITY = os.environ.get("BENCHMARK_AUTHORITY")
+"""The file of the CA to trust, where the server speaks https."""
 MEDIA_TYPE = "application/merge-patch+json"
 ANSWER = b"hello world"
 
@@ -22,8 +26,14 @@ def check(status: int, body: bytes | bytearray) -> None:
 
 def write_connection(file: Path, url: str) -> Path:
     """Write the connection file for the server at `url`; return its path."""
-    file.write_text(f'base_url = "{url}"\nauthentication = "none"\n', encoding="utf-8")
+    tls = f'[tls]\ntrust = ["{AUTHORITY}"]\nsystem_roots = false\n' if AUTHORITY else ""
+    file.write_text(f'base_url = "{url}"\nauthentication = "none"\n{tls}', encoding="utf-8")
     return file
+
+
+def trusting() -> ssl.SSLContext:
+    """Return a context of the standard library that trusts what the server is to be trusted by."""
+    return ssl.create_default_context(cafile=AUTHORITY)
 
 
 def write_records(file: Path, count: int) -> Path:
