@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,14 +21,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Issued
-from tests.support.nginx import PortTakenError, free_port, stop, text_of
+from tests.support.processes import PortTakenError, free_port, stop, text_of, wait_until_bound
 
 APACHE: str | None = shutil.which("apache2") or shutil.which("/usr/sbin/apache2")
 needs_apache = pytest.mark.skipif(APACHE is None, reason="Apache is not installed: apt-get install apache2")
 
 _MODULES = Path("/usr/lib/apache2/modules")  # where Debian puts them
 _START_ATTEMPTS = 5
-_START_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def _start(directory: Path, backend_port: int, directives: str) -> tuple[subproc
         (directory / "apache.conf").write_text(_config(directory, port, backend_port, directives), encoding="utf-8")
         process = _spawn(directory)
         try:
-            _wait_until_ready(process, directory)
+            wait_until_bound(process, directory, "apache.pid")
         except PortTakenError:
             continue
         except BaseException:
@@ -193,22 +191,3 @@ def _spawn(directory: Path) -> subprocess.Popen[bytes]:
             stderr=stderr,
             start_new_session=True,
         )
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], directory: Path) -> None:
-    """Return once Apache listens; raise PortTakenError or RuntimeError where it will not.
-
-    Apache writes its pid file after it has bound its sockets. A connection would prove less: whoever took the
-    port would answer it.
-    """
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        if text_of(directory / "apache.pid").strip() == str(process.pid):
-            return
-        if process.poll() is not None:
-            break
-        time.sleep(0.01)
-    said = text_of(directory / "stderr.log") + text_of(directory / "error.log")
-    if process.poll() is not None and "Address already in use" in said:
-        raise PortTakenError
-    raise RuntimeError(f"Apache did not start:\n{said}")

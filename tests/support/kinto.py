@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.nginx import stop, text_of
+from tests.support.processes import stop, text_of
 
 KINTO: str | None = shutil.which("kinto", path=str(Path(sys.executable).parent)) or shutil.which("kinto")
 needs_kinto = pytest.mark.skipif(KINTO is None, reason="kinto is not installed: pip install 'patchwire[peers]'")

@@ -8,11 +8,8 @@ import grp
 import os
 import pwd
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Issued
+from tests.support.processes import PortTakenError, free_port, stop, wait_until_bound
 
 NGINX: str | None = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed: apt-get install nginx-light")
@@ -28,8 +26,6 @@ needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed: 
 HELLO_WORLD = 'location / { return 200 "hello world"; }'
 
 _START_ATTEMPTS = 5
-_START_SECONDS = 15.0  # nginx itself retries a failed bind for 2.5 seconds
-_STOP_SECONDS = 10.0
 _TEMP_PATH_MODULES = ("proxy", "fastcgi", "uwsgi", "scgi")
 
 _PIN_THEN_EXEC = """
@@ -48,10 +44,6 @@ class NginxServer:
     port: int
     pid: int
     directory: Path
-
-
-class PortTakenError(Exception):
-    """Another process took the port between its choice and nginx's bind."""
 
 
 def pinned(command: Sequence[str], core: int | None) -> list[str]:
@@ -119,7 +111,7 @@ def _start(
         (directory / "nginx.conf").write_text(config, encoding="utf-8")
         process = _spawn(directory, core)
         try:
-            _wait_until_ready(process, directory)
+            wait_until_bound(process, directory, "nginx.pid")
         except PortTakenError:
             continue
         except BaseException:
@@ -170,14 +162,6 @@ def _temp_paths() -> str:
     return " ".join(f"{name}_temp_path {name}_temp;" for name in ["client_body", *present])
 
 
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _spawn(directory: Path, core: int | None) -> subprocess.Popen[bytes]:
     """Return nginx, just started, the leader of its own process group."""
     assert NGINX is not None, "nginx is not installed: apt-get install nginx-light"
@@ -192,37 +176,3 @@ def _spawn(directory: Path, core: int | None) -> subprocess.Popen[bytes]:
             stderr=stderr,
             start_new_session=True,
         )
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], directory: Path) -> None:
-    """Return once nginx listens; raise PortTakenError or RuntimeError where it will not.
-
-    nginx writes its pid file after it has bound its sockets. A connection would prove less: whoever
-    took the port would answer it.
-    """
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        if text_of(directory / "nginx.pid").strip() == str(process.pid):
-            return
-        if process.poll() is not None:
-            break
-        time.sleep(0.01)
-    said = text_of(directory / "stderr.log") + text_of(directory / "error.log")
-    if process.poll() is not None and "Address already in use" in said:
-        raise PortTakenError
-    raise RuntimeError(f"nginx did not start:\n{said}")
-
-
-def text_of(path: Path) -> str:
-    """Return the file's text, or nothing where there is no file."""
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End nginx: asked first, then killed together with its workers."""
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # a master killed alone would leave its workers behind
-        process.wait()

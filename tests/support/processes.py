@@ -1,0 +1,59 @@
+"""Servers as processes: a port, the wait until they listen, and their end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+START_SECONDS = 15.0  # nginx itself retries a failed bind for 2.5 seconds
+STOP_SECONDS = 10.0
+
+
+class PortTakenError(Exception):
+    """Another process took the port between its choice and nginx's bind."""
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until_bound(process: subprocess.Popen[bytes], directory: Path, pid_file: str) -> None:
+    """Return once the server has bound its sockets; raise PortTakenError or RuntimeError where it will not.
+
+    nginx and Apache write their pid file only then, and standard error and error.log stand beside it. A connection
+    would prove less: whoever took the port would answer it.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if text_of(directory / pid_file).strip() == str(process.pid):
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.01)
+    said = text_of(directory / "stderr.log") + text_of(directory / "error.log")
+    if process.poll() is not None and "Address already in use" in said:
+        raise PortTakenError
+    raise RuntimeError(f"{pid_file.removesuffix('.pid')} did not start:\n{said}")
+
+
+def text_of(path: Path) -> str:
+    """Return the file's text, or nothing where there is no file."""
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server: asked first, then killed together with its workers."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # a master killed alone would leave its workers behind
+        process.wait()
