@@ -120,3 +120,18 @@ def test_a_transfer_goes_on_where_cancellation_has_interrupted_it() -> None:
         server.close()
 
     trio.run(main)
+
+
+def test_closing_sends_nothing_more_of_what_was_put() -> None:
+    async def main() -> None:
+        client, server = await shaken_hands()
+        client.put(b"x" * 2_000_000)
+        assert not client.flush()
+        before = client.taken
+        while server._wire.receive():  # the kernel would take more now
+            pass
+        client.close()
+        assert client.taken == before
+        server.close()
+
+    trio.run(main)

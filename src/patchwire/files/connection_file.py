@@ -62,10 +62,10 @@ def connection_from(
     """
     connection = parse_connection(place, dict(data))
     references = secret_references(place, connection)
-    where = Path(directory)
+    where, given = Path(directory), files or {}
     secrets = {key: read_secret(place, key, reference, where) for key, reference in references.items()}
     material = {
-        key: Material(name, (files or {}).get(name) or _read_material(place, key, where / name))
+        key: Material(name, given[name] if name in given else _read_material(place, key, where / name))
         for key, name in material_names(connection).items()
     }
     settings = resolve(place, connection, secrets, material)

@@ -26,8 +26,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
     """The engine's end of a connection over `wire`, which is its own from now on.
 
     A wire's methods raise OSError and TlsError, a stream's BrokenResourceError with one of these as its cause.
-    Cancelling any of them leaves it intact. Closing sends close_notify if the kernel takes it at once; it waits for
-    nothing.
+    Cancelling any of them leaves it intact. Closing sends close_notify if all else has been sent and the kernel takes
+    it at once; it waits for nothing.
     """
 
     def __init__(self, wire: Wire, engine: TlsEngine) -> None:
@@ -37,6 +37,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self._ended = False  # by us: nothing more may be sent
         self._handshaking = trio.Lock()
         self._unread = True  # what came behind the handshake is in the engine already
+        self._is_clear = True  # nothing that was put waits for the kernel
         self._plaintext = b""
         self._busy: set[str] = set()
 
@@ -48,16 +49,17 @@ class TlsStream(trio.abc.HalfCloseableStream):
     def put(self, data: bytes | memoryview) -> None:
         """Encrypt data, to be sent by `flush`. Only after the handshake."""
         self.engine.write(data)
+        self._is_clear = False
 
     def flush(self) -> bool:
         """Hand to the kernel what it takes at once; whether nothing is left."""
-        if not self._wire.flush():
-            return False
-        data = self.engine.outgoing()
-        if not data:
-            return True
-        self._wire.put(data)
-        return self._wire.flush()
+        self._is_clear = self._wire.flush()
+        if self._is_clear:
+            data = self.engine.outgoing()
+            if data:
+                self._wire.put(data)
+                self._is_clear = self._wire.flush()
+        return self._is_clear
 
     def receive(self) -> bytes | None:
         """The plaintext that has come: b"" at its end, None when there is none yet."""
@@ -80,9 +82,10 @@ class TlsStream(trio.abc.HalfCloseableStream):
         """Say close_notify where the kernel takes it, and close; whoever waits is woken."""
         if self._open:
             self._open = False
-            if not self._ended:
-                self.engine.close()
-            self._flush_once()
+            if self._is_clear:  # else part of what was put would follow, after nobody wants it to
+                if not self._ended:
+                    self.engine.close()
+                self._flush_once()
             self._wire.close()
 
     async def wait_readable(self) -> None:
