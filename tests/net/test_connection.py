@@ -3,7 +3,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import trio
@@ -135,6 +135,32 @@ def test_a_send_of_which_no_byte_was_taken_was_not_sent() -> None:
     assert (reply.sent, reply.bytes_sent, reply.response) == (Sent.NO, 0, None)
     assert isinstance(reply.error, ConnectionLostError)
     assert "broken pipe" in str(reply.error)
+
+
+class AnswersAndBreaks(TcpWire):
+    """Its peer has answered and gone by the time the request is sent."""
+
+    answers: ClassVar[list[bytes | None]] = []
+
+    def flush(self) -> bool:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    def receive(self) -> bytes | None:
+        return self.answers.pop(0)
+
+
+@pytest.mark.parametrize(("answer", "status"), [(OK, 200), (OK[:10], None)])
+def test_a_send_that_fails_behind_a_whole_answer_loses_nothing_of_it(answer: bytes, status: int | None) -> None:
+    async def main() -> Reply:
+        ours, theirs = socket_pair()
+        wire = AnswersAndBreaks(ours)
+        wire.answers = [None, answer]
+        async with theirs:
+            return await Connection(wire, ORIGIN, DEFAULT_LIMITS, 5.0).exchange(PATCH)
+
+    reply = trio.run(main)
+    assert (reply.response.status if reply.response else None) == status
+    assert (reply.error is None) == (status is not None)
 
 
 def test_a_silent_peer_is_given_up_after_the_read_timeout() -> None:

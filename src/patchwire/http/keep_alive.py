@@ -26,7 +26,7 @@ def idle_until(headers: Headers, now: float) -> float:
     more request or none.
     """
     for name, value in headers:
-        if name.lower() == b"keep-alive":
+        if len(name) == 10 and name.lower() == b"keep-alive":
             most = _max(value)
             if most is not None and int(most[1]) <= 1:
                 return now

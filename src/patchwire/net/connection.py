@@ -174,7 +174,8 @@ class Connection:
         """
         streamed = None if source is None else StreamedBody(source.length)
         exchange = Exchange(request, self._limits, streamed=streamed)
-        outgoing = exchange.bytes_to_send(trio.current_time())
+        now = trio.current_time()
+        outgoing = exchange.bytes_to_send(now)
         self._bytes_received = 0
         inbox = _Inbox()
         quiet = self.is_quiet()
@@ -185,7 +186,7 @@ class Connection:
         if self._wire_log is not None:
             self._log(">", sent_head(outgoing, self._secret_fields))
         try:
-            await self._send(outgoing, exchange, inbox)
+            await self._send(outgoing, exchange, inbox, now)
             if exchange.state is State.HOLDING:
                 await self._hold_body(exchange, inbox)
             if source is not None and exchange.state is State.SENDING:
@@ -195,7 +196,9 @@ class Connection:
                 self._receive(exchange, inbox)
         except (OSError, TlsError, trio.ClosedResourceError) as error:
             inbox.error = self._transport_error(error, inbox)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, PatchwireError):  # of the body's source: part of the request may have left before
+                error.sent = self._sent(inbox)
             self.close()
             raise
         self.deadline = NEVER
@@ -207,8 +210,8 @@ class Connection:
             self._idle_until = idle_until(inbox.head.headers, trio.current_time())
         return reply
 
-    async def _send(self, data: bytes, exchange: Exchange, inbox: _Inbox) -> None:
-        self.deadline = trio.current_time() + self._read_timeout
+    async def _send(self, data: bytes, exchange: Exchange, inbox: _Inbox, now: float) -> None:
+        self.deadline = now + self._read_timeout
         first = data if len(data) <= PIECE else memoryview(data)[:PIECE]
         self._wire.put(first)
         if self._flush(exchange, inbox) and first is data:
@@ -223,6 +226,8 @@ class Connection:
         except OSError:
             with suppress(OSError):
                 self._receive(exchange, inbox)
+            if exchange.ended:
+                return False
             raise
 
     async def _send_pieces(
@@ -275,9 +280,10 @@ class Connection:
             with trio.move_on_at(NEVER if deadline is None else deadline):
                 await self._wire.wait_readable()
                 self._receive(exchange, inbox)
-            body = exchange.bytes_to_send(trio.current_time())
+            now = trio.current_time()
+            body = exchange.bytes_to_send(now)
             if body:
-                await self._send(body, exchange, inbox)
+                await self._send(body, exchange, inbox, now)
 
     def _receive(self, exchange: Exchange, inbox: _Inbox) -> None:
         data = self._wire.receive()
