@@ -3,7 +3,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import trio
@@ -140,7 +140,9 @@ def test_a_send_of_which_no_byte_was_taken_was_not_sent() -> None:
 class AnswersAndBreaks(TcpWire):
     """Its peer has answered and gone by the time the request is sent."""
 
-    answers: ClassVar[list[bytes | None]] = []
+    def __init__(self, sock: socket.socket, *answers: bytes | None) -> None:
+        super().__init__(sock)
+        self.answers = list(answers)
 
     def flush(self) -> bool:
         raise BrokenPipeError(32, "Broken pipe")
@@ -153,8 +155,7 @@ class AnswersAndBreaks(TcpWire):
 def test_a_send_that_fails_behind_a_whole_answer_loses_nothing_of_it(answer: bytes, status: int | None) -> None:
     async def main() -> Reply:
         ours, theirs = socket_pair()
-        wire = AnswersAndBreaks(ours)
-        wire.answers = [None, answer]
+        wire = AnswersAndBreaks(ours, None, answer)
         async with theirs:
             return await Connection(wire, ORIGIN, DEFAULT_LIMITS, 5.0).exchange(PATCH)
 
