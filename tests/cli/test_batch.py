@@ -342,7 +342,10 @@ def test_a_second_interrupt_stops_at_once_and_says_what_is_unknown(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('{"path": "/a", "body_file": "a\\u0000b", "media_type": "a/b"}', "body_file: 'a\\x00b': embedded null byte"),
+        (
+            '{"path": "/a", "body_file": "a\\u0000b", "media_type": "a/b"}',
+            "body_file: 'a\\x00b' names no file: it holds a null character",
+        ),
         ('{"path": "/a", "body_file": ".", "media_type": "a/b"}', "is no regular file"),
     ],
 )

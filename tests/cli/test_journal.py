@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -203,26 +202,6 @@ def test_a_journal_that_cannot_be_read_is_one_line_and_exit_code_2(tmp_path: Pat
         done = patchwire("journal", path)
         assert (done.returncode, done.stdout) == (2, "")
         assert without_traceback(done) == [f"patchwire: {path}: {problem}"]
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
-def test_a_journal_that_its_reader_may_not_read_is_one_line(tmp_path: Path) -> None:
-    path = journal_of_three(tmp_path)
-    path.chmod(0o600)
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        pytest.skip("no setpriv here")
-    open_to_all = [directory for directory in tmp_path.parents if directory.stat().st_mode & 0o005 != 0o005]
-    for directory in [tmp_path, *open_to_all]:
-        directory.chmod(0o755)
-    nobody = [setpriv, "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-    done = subprocess.run(
-        [*nobody, *PATCHWIRE, "journal", path], capture_output=True, text=True, timeout=60, check=False
-    )
-    if "No module" in done.stderr or "Permission denied: " in done.stderr:
-        pytest.skip("nobody may not run this interpreter")
-    assert done.returncode == 2
-    assert without_traceback(done) == [f"patchwire: {path}: permission denied"]
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,8 @@ def test_a_line_longer_than_a_block_is_read_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "problem"), [("", "is no regular file"), ("folder", "is no regular file"), ("a\0b", "embedded null")]
+    ("name", "problem"),
+    [("", "is no regular file"), ("folder", "is no regular file"), ("a\0b", "holds a null character")],
 )
 def test_what_is_no_file_is_no_body(tmp_path: Path, name: str, problem: str) -> None:
     (tmp_path / "folder").mkdir()

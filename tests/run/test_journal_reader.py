@@ -299,3 +299,15 @@ def test_journals_in_a_directory_that_cannot_be_written_are_read(tmp_path: Path,
     with pytest.raises(JournalError, match="copy the journal and its -wal file to another"):
         lines(disk / "without-index")
     assert names(disk) == before
+
+
+def test_a_journal_that_its_reader_may_not_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with written(tmp_path / "journal", [line(0)]):
+        pass
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(JournalError, match="journal: permission denied"):
+        JournalReader(tmp_path / "journal")

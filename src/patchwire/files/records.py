@@ -79,7 +79,7 @@ def read_body(directory: Path, name: str, max_body: int = 1_073_741_824) -> byte
         if path.stat().st_size > max_body:
             raise RecordError("", f"body_file: {path}: over {max_body} bytes")
         return path.read_bytes()
-    except ValueError as error:
-        raise RecordError("", f"body_file: {name!r}: {error}") from None
+    except ValueError:
+        raise RecordError("", f"body_file: {name!r} names no file: it holds a null character") from None
     except OSError as error:
         raise RecordError("", f"body_file: {path}: {describe(error)}") from None

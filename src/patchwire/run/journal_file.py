@@ -40,9 +40,12 @@ _SCHEMA = (
 def locate(path: Path) -> Path:
     """The file behind all links: its lock and its log stand beside it. JournalError where links lead in a circle."""
     try:
-        return path.resolve()
-    except RuntimeError:
-        raise JournalError(str(path), "is a link that leads back to itself") from None
+        found = path.resolve()
+    except RuntimeError:  # Python 3.13 returns the link itself
+        found = path
+    if found.is_symlink():
+        raise JournalError(str(path), "is a link that leads back to itself")
+    return found
 
 
 def lock_path(path: Path) -> Path:
