@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,40 @@ def test_a_reason_of_any_bytes_is_kept(tmp_path: Path) -> None:
     )
     assert done.returncode == 0
     assert json.loads(patchwire("journal", path).stdout)["error"] == r"settled by hand: seen \udcff"
+
+
+def test_killed_over_tls_settled_by_the_servers_own_record_and_resumed_every_change_is_made_once(
+    tmp_path: Path,
+) -> None:
+    options = ("--tls", "--authority", tmp_path / "ca.pem", "--create-missing", "--record", tmp_path / "applied")
+    with serving(*options) as url:
+        files = BatchFiles(tmp_path, url, '[tls]\ntrust = ["ca.pem"]\nsystem_roots = false\n')
+        files.write({"path": f"/{n}", "body": {"n": n}} for n in range(3000))
+        command = (
+            "batch", files.connection, files.records, "--output", files.output, "--unknown", files.unknown,
+            "--concurrency", "16",
+        )  # fmt: skip
+        with running(*command, stdout=subprocess.DEVNULL) as batch:
+            while len(applied(tmp_path)) < 500:
+                assert batch.poll() is None
+        assert patchwire(*command).returncode == 3
+        open_seqs = [line["seq"] for line in files.outcomes() if line["outcome"] == "unknown"]
+        assert 0 < len(open_seqs) <= 16
+        made = applied(tmp_path)
+        for word, chosen in (
+            ("applied", [seq for seq in open_seqs if made[f"/{seq}"]]),
+            ("not-applied", [seq for seq in open_seqs if not made[f"/{seq}"]]),
+        ):
+            numbers = [option for seq in chosen for option in ("--seq", str(seq))]
+            assert not chosen or patchwire("settle", files.journal, word, *numbers).returncode == 0
+        assert patchwire(*command).returncode == 0
+        assert set(applied(tmp_path).values()) == {1}
+    assert [(line["seq"], line["outcome"]) for line in files.outcomes()] == [(n, "applied") for n in range(3000)]
+    assert files.unknown.read_bytes() == b""
+
+
+def applied(directory: Path) -> Counter[str]:
+    """How often the server has changed each path, by its own record, whose last line may be half written."""
+    path = directory / "applied"
+    whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
+    return Counter(json.loads(line)["path"] for line in whole.splitlines())
