@@ -46,7 +46,8 @@ def test_the_batch_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
 
 
 def test_the_first_connection_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
-    with serving("--create-missing", "--auth", "basic", "--user", "svc", "--password", "pw") as url:
+    _, _, *options = shlex.split(block("", "--password env:CRM_PASSWORD").replace("8080", "0"))
+    with serving(*options, env=environment(CRM_PASSWORD="pw")) as url:
         connection = block("toml", "crm.toml").replace("http://127.0.0.1:8080", url)
         (tmp_path / "crm.toml").write_text(connection, "utf-8")
         for line in block("", "check crm.toml --connect").splitlines():
@@ -104,7 +105,7 @@ def test_what_is_left_is_found_and_settled_as_the_readme_says(tmp_path: Path) ->
 
 @pytest.fixture
 def server_of_the_readme(tmp_path: Path) -> str:
-    _, *arguments = shlex.split(block("", "patchwire serve"))
+    _, *arguments = shlex.split(block("", "--record applied.ndjson"))
     assert arguments[arguments.index("--port") + 1] == "8080"
     return " ".join(arguments).replace("8080", "0")
 

@@ -36,9 +36,9 @@ def running(*arguments: str | Path, **options: Any) -> Iterator[subprocess.Popen
 
 
 @contextmanager
-def serving(*arguments: str | Path) -> Iterator[str]:
+def serving(*arguments: str | Path, **options: Any) -> Iterator[str]:
     """`patchwire serve` with these options; its base URL."""
-    with running("serve", *arguments, stdout=subprocess.PIPE) as process:
+    with running("serve", *arguments, stdout=subprocess.PIPE, **options) as process:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())["listening"]
 
