@@ -102,7 +102,7 @@ class Dispatcher:
 
     def fail(self, failure: PatchwireError) -> None:
         """Finish because of this failure. Of each kind the first is kept."""
-        if not any(type(each) is type(failure) for each in self.failures):
+        if not any(isinstance(each, type(failure)) or isinstance(failure, type(each)) for each in self.failures):
             self.failures.append(failure)
         self.finish()
 
