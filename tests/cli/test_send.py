@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import environment, patchwire, serving, without_traceback
+from tests.support.commands import PATCHWIRE, environment, patchwire, serving, without_traceback
 
 MERGE = ("--body", '{"a": 1}')
 
@@ -146,3 +147,15 @@ def test_no_secret_is_in_what_it_writes(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "Authorization: ***" in done.stderr
     assert "canary" not in done.stdout + done.stderr
+
+
+def test_the_outcome_is_told_also_where_the_body_cannot_be_written(tmp_path: Path, url: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*PATCHWIRE, "send", connection(tmp_path, url), "/full", *MERGE], stdout=full, stderr=subprocess.PIPE,
+            text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 4
+    assert done.stderr.splitlines() == [
+        "patchwire: applied: 201 Created", "patchwire: standard output: no space left on device",
+    ]  # fmt: skip

@@ -81,9 +81,12 @@ def send(
     except KeyboardInterrupt:
         exits.say("interrupted: if the request had left, whether the change was made is unknown")
         return exits.INTERRUPTED
-    _print(response, include)
     outcome = outcome_of(response, settings.outcomes.unknown_statuses)
-    exits.say(f"{outcome.value}: {_explain(response)}")
+    try:
+        _print(response, include)
+        sys.stdout.flush()
+    finally:  # what became of the change must be told also where the body cannot be
+        exits.say(f"{outcome.value}: {_explain(response)}")
     return CODES[outcome]
 
 
