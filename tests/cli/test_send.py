@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import socket
 import subprocess
 import threading
@@ -159,3 +160,9 @@ def test_the_outcome_is_told_also_where_the_body_cannot_be_written(tmp_path: Pat
     assert done.stderr.splitlines() == [
         "patchwire: applied: 201 Created", "patchwire: standard output: no space left on device",
     ]  # fmt: skip
+
+
+def test_a_closed_standard_output_is_said_before_anything_is_sent(tmp_path: Path, url: str) -> None:
+    command = shlex.join([*PATCHWIRE, "send", str(connection(tmp_path, url)), "/closed", *MERGE, "-v"])
+    done = subprocess.run(["sh", "-c", f"{command} >&-"], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (4, "patchwire: -: standard output is closed\n")

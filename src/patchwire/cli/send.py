@@ -15,7 +15,7 @@ from patchwire.cli.terminal import is_terminal, printable
 from patchwire.cli.trio_run import trio_run
 from patchwire.delivery.outcome import Outcome, outcome_of
 from patchwire.delivery.request import RequestMaker, implied_media_type
-from patchwire.errors import InputError, LocalProtocolError, RemoteProtocolError, TransportError
+from patchwire.errors import InputError, LocalProtocolError, RemoteProtocolError, StorageError, TransportError
 from patchwire.files.connection_file import load_connection
 from patchwire.files.read import describe
 from patchwire.http.message import Request, Response
@@ -57,6 +57,8 @@ def send(
     A JSON object is a merge patch, an array a JSON Patch. Standard error says what became of the change, the exit
     code too: 0 applied, 1 rejected or not sent, 3 unknown.
     """
+    if sys.stdout is None:
+        raise StorageError("-: standard output is closed")
     settings = load_connection(connection)
     content = _read_body(body)
     if media_type is None:
