@@ -5,6 +5,7 @@ An error says whose fault it was, and carries what a program needs to react: nev
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 
@@ -92,6 +93,18 @@ class CredentialsRejectedError(PatchwireError):
         self.status = status
 
 
+class OriginError(PatchwireError):
+    """An origin as a whole cannot be worked with, for the time being or as the run is set up; `origin` names it."""
+
+    def __init__(self, message: str, *, origin: str) -> None:
+        super().__init__(message)
+        self.origin = origin
+
+
+class RunLimitError(PatchwireError):
+    """A run has stopped itself at a limit that was set for it: failures, their rate, or time."""
+
+
 class InputError(PatchwireError):
     """What the user wrote cannot be used: `place` names file and line or key, the text the remedy."""
 
@@ -107,6 +120,16 @@ class SettingsError(InputError):
 
 class RecordError(InputError):
     """A record cannot be read or makes no valid request."""
+
+
+class InvalidRecordsError(InputError):
+    """Lines of the input make no valid records: how many, and `faults`, the first of them."""
+
+    def __init__(self, number: int, faults: Sequence[RecordError]) -> None:
+        more = f"; and {number - len(faults):,} more" if number > len(faults) else ""
+        super().__init__("", "; ".join(map(str, faults)) + f"{more}: nothing was sent")
+        self.number = number
+        self.faults = faults
 
 
 class JournalError(InputError):

@@ -33,9 +33,12 @@ def test_a_batch_writes_outcomes_and_ends_with_its_summary_as_json(tmp_path: Pat
     assert sorted(line["seq"] for line in outcomes) == list(range(300))
     assert list(last) == [
         "records", "applied", "pending", "rejected", "not_sent", "unknown", "seconds", "rate", "journal",
+        "latency",
     ]  # fmt: skip
     assert (last["records"], last["applied"], last["journal"]) == (300, 300, str(files.journal))
     assert last["rate"] > 0
+    assert list(last["latency"]) == ["p50", "p90", "p99", "p999", "max"]
+    assert 0 < last["latency"]["p50"] <= last["latency"]["max"]
 
 
 def test_a_text_summary_is_plain_lines_in_a_pipe_and_keeps_out_of_outcomes_on_stdout(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchwire.delivery.outcome import Attempt, Outcome, held_line, join, judge, outcome_line, outcome_of
+from patchwire.delivery.outcome import Attempt, Outcome, join, judge, outcome_of
+from patchwire.delivery.outcome_line import held_line, outcome_line
 from patchwire.delivery.record import RecordParser
 from patchwire.errors import (
     ConnectError,

@@ -19,7 +19,7 @@ ATTEMPTS = st.builds(
 
 
 def after(*attempts: Attempt, idempotent: bool = False, expects: bool = False, jitter: float = 0.5) -> Again | None:
-    return next_attempt(attempts, idempotent=idempotent, expects=expects, policy=POLICY, now=100.0, jitter=jitter)
+    return next_attempt(attempts, resendable=idempotent, expects=expects, policy=POLICY, now=100.0, jitter=jitter)
 
 
 def rejected(status: int, retry_after: float | None = None) -> Attempt:
@@ -112,7 +112,7 @@ def test_attempts_are_bounded_whatever_comes(coming: list[Attempt], idempotent: 
 def test_delays_double_from_the_base_up_to_the_longest(attempts: int, ceiling: float) -> None:
     def last_moment(policy: RetryPolicy) -> Again | None:
         made = [Attempt(Outcome.UNKNOWN, Sent.MAYBE)] * attempts
-        return next_attempt(made, idempotent=True, expects=False, policy=policy, now=0.0, jitter=1.0)
+        return next_attempt(made, resendable=True, expects=False, policy=policy, now=0.0, jitter=1.0)
 
     assert last_moment(RetryPolicy()) == Again(ceiling)
     assert last_moment(RetryPolicy(max_delay=0.5)) == Again(min(ceiling, 0.5))
@@ -144,5 +144,5 @@ def test_what_was_applied_is_never_resent_whatever_came_behind_it() -> None:
 def test_delays_stay_finite_after_thousands_of_attempts() -> None:
     made = [Attempt(Outcome.NOT_SENT, Sent.NO)] * 5000
     policy = RetryPolicy(max_attempts=10_000)
-    again = next_attempt(made, idempotent=True, expects=False, policy=policy, now=0.0, jitter=1.0)
+    again = next_attempt(made, resendable=True, expects=False, policy=policy, now=0.0, jitter=1.0)
     assert again == Again(policy.max_delay)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchwire.delivery.outcome import Outcome, OutcomeLine, line_from
+from patchwire.delivery.outcome import Outcome
+from patchwire.delivery.outcome_line import OutcomeLine, line_from
 from patchwire.errors import InputError, StorageError
 from patchwire.files.outcomes import LineFile, Written, encode, open_output, refuse_foreign
 

@@ -24,7 +24,7 @@ def test_a_journal_of_version_1_is_upgraded_in_place_and_keeps_what_it_knew(tmp_
             (2, "unknown", INTERRUPTED),
         ]
         assert journal.settled_by_hand() == frozenset()
-    assert version_of(path) == SCHEMA_VERSION == 2
+    assert version_of(path) == SCHEMA_VERSION == 3
     with closing(Journal(path, CONNECTION)) as journal:
         assert journal.counts() == {"applied": 1, "pending": 1, "rejected": 0, "not_sent": 0, "unknown": 2}
 
@@ -40,10 +40,10 @@ def test_a_newer_journal_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     write_version_1(path)
     with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA user_version = 3")
-    with pytest.raises(JournalError, match="has version 3, this patchwire reads versions up to 2"):
+        database.execute("PRAGMA user_version = 4")
+    with pytest.raises(JournalError, match="has version 4, this patchwire reads versions up to 3"):
         Journal(path, CONNECTION)
-    assert version_of(path) == 3
+    assert version_of(path) == 4
 
 
 def test_fresh_knows_a_journal_for_ours_before_its_log_is_folded_in(tmp_path: Path) -> None:

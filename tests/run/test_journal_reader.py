@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from patchwire.delivery.outcome import Outcome, OutcomeLine
+from patchwire.delivery.outcome import Outcome
+from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.errors import JournalError
 from patchwire.run import journal_reader
-from patchwire.run.journal import Journal
+from patchwire.run.journal import Journal, Result
 from patchwire.run.journal_file import INTERRUPTED, PAGE
 from patchwire.run.journal_reader import JournalReader, Selection
 from patchwire.run.settlement import Word, settle
@@ -71,11 +72,11 @@ def test_a_run_goes_on_beside_a_reader_and_what_it_adds_is_read(tmp_path: Path) 
             assert reader.in_flight == 2
             pages = reader.pages(ALL, limit=None)
             assert [each.seq for each in next(pages)] == [0]
-            journal.commit([line(1), line(3)], [intent(line(3))])
+            journal.commit([Result(line(1)), Result(line(3))], [intent(line(3))])
             assert [each.seq for each in next(pages)] == [3]  # 1 was in flight when its page was read
             assert list(pages) == []
             assert reader.counts(ALL)["unknown"] == 0
-        journal.commit([line(2)])
+        journal.commit([Result(line(2))])
     assert seqs(tmp_path / "journal") == [0, 1, 2, 3]
 
 
@@ -241,7 +242,7 @@ def make_without_tables(path: Path) -> None:
         (Path.touch, "is empty"),
         (make_text, "is no journal of patchwire"),
         (make_foreign, "is a database, but no journal of patchwire"),
-        (make_newer, "has version 7, this patchwire reads versions up to 2; use a newer patchwire"),
+        (make_newer, "has version 7, this patchwire reads versions up to 3; use a newer patchwire"),
         (make_senseless, "is damaged"),
         (make_torn, "is damaged (database disk image is malformed); restore it from a copy"),
         (make_without_tables, "cannot be read (no such table: outcome)"),

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from patchwire.delivery.outcome import Outcome, OutcomeLine, line_from
-from patchwire.run.journal import Intent, Journal
+from patchwire.delivery.outcome import Outcome
+from patchwire.delivery.outcome_line import OutcomeLine, line_from
+from patchwire.run.journal import Intent, Journal, Result
 
 CONNECTION = "http://h"
 VERSION_1 = """
@@ -61,7 +62,9 @@ def written(path: Path, lines: Iterable[OutcomeLine], *, open_seqs: Iterable[int
     journal = Journal(path, CONNECTION)
     try:
         outcomes = list(lines)
-        journal.commit(outcomes, [*map(intent, outcomes), *(intent(line(seq)) for seq in open_seqs)])
+        journal.commit(
+            [Result(each) for each in outcomes], [*map(intent, outcomes), *(intent(line(seq)) for seq in open_seqs)]
+        )
         yield journal
     finally:
         journal.close()

@@ -18,7 +18,8 @@ from patchwire.cli import exits
 from patchwire.cli.progress import COLOURS
 from patchwire.cli.summary import print_values
 from patchwire.cli.terminal import is_terminal, printable
-from patchwire.delivery.outcome import Outcome, OutcomeLine
+from patchwire.delivery.outcome import Outcome
+from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.errors import StorageError
 from patchwire.files.outcomes import encode
 from patchwire.run.journal_reader import JournalReader, Selection, Settlement

@@ -6,7 +6,8 @@ import trio
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from patchwire.run.reports import Reports
+from patchwire.delivery.pacing import Reason
+from patchwire.run.batch import Live
 
 INTERVAL = 0.2
 COLOURS = {"applied": "green", "rejected": "yellow", "not_sent": "magenta", "unknown": "red"}
@@ -16,14 +17,12 @@ class BatchProgress:
     """Shows itself on standard error. Run `show` beside the batch and hand `watch` to it."""
 
     def __init__(self) -> None:
-        self._reports: Reports | None = None
-        self._size: int | None = None
+        self._live: Live | None = None
         self._started = trio.current_time()
 
-    def watch(self, reports: Reports, size: int | None) -> None:
-        """What to show: live counts, and the input's size in bytes where it is known."""
-        self._reports = reports
-        self._size = size
+    def watch(self, live: Live) -> None:
+        """What to show."""
+        self._live = live
 
     async def show(self) -> None:
         """Runs until it is cancelled."""
@@ -37,16 +36,37 @@ class BatchProgress:
         with Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True) as progress:
             task = progress.add_task("", total=None)
             while True:
-                if self._reports is not None:
-                    done = self._reports.bytes_passed
-                    progress.update(task, total=self._size, completed=done, description=self._describe(self._reports))
+                if self._live is not None:
+                    done, text = self._live.reports.bytes_passed, self._describe(self._live, trio.current_time())
+                    progress.update(task, total=self._live.size, completed=done, description=text)
                     progress.refresh()
                 await trio.sleep(INTERVAL)
 
-    def _describe(self, reports: Reports) -> str:
-        elapsed = trio.current_time() - self._started
+    def _describe(self, live: Live, now: float) -> str:
+        reports = live.reports
+        elapsed = now - self._started
         rate = reports.settled_now / elapsed if elapsed > 0 else 0.0
         counts = [
             f"[{colour}]{reports.counts[name]:,} {name}[/]" for name, colour in COLOURS.items() if reports.counts[name]
         ]
-        return "  ".join([*counts, f"{rate:,.0f}/s"])
+        return "  ".join([*counts, f"{rate:,.0f}/s", *pace_in_force(live, now)])
+
+
+def pace_in_force(live: Live, now: float) -> list[str]:
+    """What holds the run down, and how far; nothing where nothing does."""
+    down = live.origin.down_for(now)
+    if down:
+        return [f"[red]origin down for {down:.0f} s[/]"]
+    pace, reason = live.pace, live.pace.reason(now)
+    if reason is Reason.NO_ANSWER:
+        return [f"[red]no answer for {pace.health.bad_for(now):.0f} s, trying one at a time[/]"]
+    if reason is Reason.PAUSE:
+        return [f"[yellow]pausing for {pace.paused(now):.0f} s (Retry-After)[/]"]
+    if reason is Reason.NOTHING:
+        return []
+    limits = []
+    if pace.rate(now) != float("inf"):
+        limits.append(f"at most {pace.rate(now):,.3g}/s")
+    if pace.is_concurrency_cut:
+        limits.append(f"{pace.in_flight_limit} in flight")
+    return [f"[yellow]{', '.join(limits)} ({reason.value})[/]"]

@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from patchwire.cli import exits
+from patchwire.cli.histogram import percentiles, print_histogram
 from patchwire.cli.progress import COLOURS
 from patchwire.cli.terminal import is_terminal
 from patchwire.errors import JournalError
 from patchwire.run.batch import Summary
+from patchwire.run.records import SHOWN
 
 SHOWN_LOST = 10
 
@@ -34,6 +36,8 @@ def print_summary(
         click.echo(msgspec.json.encode(_values(summary)))
     else:
         print_values(_shown(summary), stderr=not results_on_stdout)
+        if is_terminal(sys.stdout if results_on_stdout else sys.stderr):
+            print_histogram(summary.latencies, Console(stderr=not results_on_stdout))
 
 
 def print_values(values: Mapping[str, str | int | float], *, stderr: bool = False) -> None:
@@ -45,19 +49,21 @@ def print_values(values: Mapping[str, str | int | float], *, stderr: bool = Fals
             click.echo(f"{name} {value}", err=stderr)
 
 
-def _values(summary: Summary) -> dict[str, str | int | float]:
+def _values(summary: Summary) -> dict[str, str | int | float | dict[str, float]]:
     names = ("applied", "pending", "rejected", "not_sent", "unknown")
     return {
         "records": summary.records,
         **{name: summary.counts.get(name, 0) for name in names},
+        **({"invalid": summary.invalid} if summary.invalid else {}),
         "seconds": round(summary.seconds, 3),
         "rate": round(summary.rate, 1),
         "journal": summary.journal,
+        "latency": percentiles(summary.latencies),
     }
 
 
 def _shown(summary: Summary) -> dict[str, str | int | float]:
-    return {name: value for name, value in _values(summary).items() if value != ""}
+    return {name: value for name, value in _values(summary).items() if not isinstance(value, dict) and value != ""}
 
 
 def _print_table(values: Mapping[str, str | int | float], *, stderr: bool) -> None:
@@ -80,6 +86,8 @@ def _say_failures(summary: Summary) -> None:
         if str(failure) not in said:
             said.add(str(failure))
             exits.say(str(failure))
+    if summary.invalid > SHOWN:
+        exits.say(f"{summary.invalid:,} lines in all are no records, and were passed over")
     if summary.lost:
         shown = ", ".join(f"{line.seq} {line.outcome}" for line in summary.lost[:SHOWN_LOST])
         more = ", ..." if len(summary.lost) > SHOWN_LOST else ""

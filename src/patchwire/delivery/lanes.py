@@ -1,20 +1,41 @@
 """Order: records of one lane, the path they change, go out one after the other; lanes go side by side.
 
-A lane whose record ended `unknown` is held: what comes next in it may build on a change that is or is not there.
+A lane whose record ended `unknown` is held: what comes next in it may build on a change that is or is not there. What
+else holds a lane, or nothing, can be chosen.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from enum import Enum
+from typing import Final
 
 from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.record import Record
 
 
+class OnFailure(Enum):
+    """What becomes of a lane behind a record that was not applied."""
+
+    HOLD_UNKNOWN = "hold-unknown"
+    """It is held by one that is unknown."""
+    HOLD = "hold"
+    """It is held by any that is not applied."""
+    GO_ON = "go-on"
+
+
+HOLDING: Final = {
+    OnFailure.HOLD_UNKNOWN: frozenset({Outcome.UNKNOWN}),
+    OnFailure.HOLD: frozenset({Outcome.UNKNOWN, Outcome.REJECTED, Outcome.NOT_SENT}),
+    OnFailure.GO_ON: frozenset[Outcome](),
+}
+
+
 class Lanes:
     """The records that wait, and which of them may go out now. Every operation takes constant time."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_failure: OnFailure = OnFailure.HOLD_UNKNOWN) -> None:
+        self._holding = HOLDING[on_failure]
         self.waiting_bytes = 0
         """Octets of the lines and bodies of all records that wait or are in flight."""
         self.waiting = 0
@@ -23,6 +44,11 @@ class Lanes:
         # A lane that is in flight or ready is a key here; its value holds what waits behind, when anything does.
         self._behind: dict[bytes, deque[Record] | None] = {}
         self._held: dict[bytes, str] = {}
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether a record may go out now."""
+        return bool(self._ready)
 
     def add(self, record: Record) -> str | None:
         """Queue a record. Returns the id of the record that holds its lane, if one does: then it is not queued."""
@@ -50,8 +76,8 @@ class Lanes:
         """Free the lane of a record that was taken. Returns its successors when the lane is now held by it."""
         self._leave(record)
         queue = self._behind.pop(record.lane)
-        if outcome is Outcome.UNKNOWN:
-            self.hold(record.lane, record.id)
+        if outcome in self._holding:
+            self._held.setdefault(record.lane, record.id)
             successors = list(queue) if queue else []
             for successor in successors:
                 self._leave(successor)
@@ -61,8 +87,12 @@ class Lanes:
             self._behind[record.lane] = queue or None
         return []
 
+    def holds(self, outcome: Outcome) -> bool:
+        """Whether a record that ended so holds its lane."""
+        return outcome in self._holding
+
     def hold(self, lane: bytes, record_id: str) -> None:
-        """Let nothing more out of this lane: the record `record_id` of it is unknown."""
+        """Let nothing more out of this lane, because of its record `record_id`."""
         self._held.setdefault(lane, record_id)
 
     def _leave(self, record: Record) -> None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from enum import Enum
 
-import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
-from patchwire.delivery.record import Record
 from patchwire.errors import PatchwireError, Sent
 from patchwire.http.message import Response
 from patchwire.settings.connection import DEFAULT_UNKNOWN_STATUSES
@@ -36,23 +34,11 @@ class Attempt(Struct, frozen=True):
     error: str | None = None
     retry_after: float | None = None
     """Seconds that the response asked to wait, or None."""
-
-
-class OutcomeLine(Struct):
-    """The outcome of a record, as it stands in --output."""
-
-    seq: int
-    id: str
-    path: str
-    outcome: str
-    status: int | None
-    attempts: int
-    etag: str | None
-    seconds: float
-    error: str | None
-    pending: bool | UnsetType = UNSET
-    partial: bool | UnsetType = UNSET
-    properties: msgspec.Raw | UnsetType = UNSET
+    bytes_sent: int = 0
+    """Octets of the request that the kernel took, on TLS with its framing."""
+    bytes_received: int = 0
+    reused: bool = False
+    """Whether the connection had served another request before."""
 
 
 def judge(sent: Sent, status: int | None, unknown_statuses: Collection[int]) -> Outcome:
@@ -86,66 +72,3 @@ def join(attempts: Sequence[Attempt]) -> Attempt:
             if attempt.outcome is wanted:
                 return attempt
     return attempts[-1]
-
-
-def outcome_line(record: Record, attempts: Sequence[Attempt], seconds: float) -> OutcomeLine:
-    """What --output says of a record after these attempts, at least one."""
-    decisive = join(attempts)
-    return line_from(
-        record.seq,
-        record.id,
-        record.path,
-        decisive.outcome,
-        decisive.status,
-        attempts=len(attempts),
-        etag=decisive.etag,
-        seconds=seconds,
-        error=decisive.error,
-        properties=record.properties,
-    )
-
-
-def held_line(record: Record, holder: str) -> OutcomeLine:
-    """What --output says of a record that is not sent because the record `holder` of its lane is unknown."""
-    return line_from(
-        record.seq,
-        record.id,
-        record.path,
-        Outcome.NOT_SENT,
-        None,
-        attempts=0,
-        etag=None,
-        seconds=0.0,
-        error=f"held by {holder}",
-        properties=record.properties,
-    )
-
-
-def line_from(
-    seq: int,
-    record_id: str,
-    path: str,
-    outcome: Outcome,
-    status: int | None,
-    *,
-    attempts: int,
-    etag: str | None,
-    seconds: float,
-    error: str | None,
-    properties: bytes,
-) -> OutcomeLine:
-    """The outcome line of these values; `pending` and `partial` follow from 202 and 207."""
-    return OutcomeLine(
-        seq,
-        record_id,
-        path,
-        outcome.value,
-        status,
-        attempts,
-        etag,
-        round(seconds, 6),
-        error,
-        pending=True if status == 202 else UNSET,
-        partial=True if status == 207 else UNSET,
-        properties=msgspec.Raw(properties) if properties else UNSET,
-    )

@@ -9,6 +9,7 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Struct
 
+from patchwire.delivery.outcome import Attempt
 from patchwire.delivery.request import RequestMaker, implied_media_type
 from patchwire.errors import LocalProtocolError, RecordError
 from patchwire.http.message import Request
@@ -49,6 +50,10 @@ class Record(Struct):
     """Where the body is still to be read from, relative to the input."""
     line: bytes
     """The record as it stood in the input."""
+    earlier: tuple[Attempt, ...] = ()
+    """The attempt that makes it unknown, where an earlier run has left it so."""
+    attempts_before: int = 0
+    """How many attempts earlier runs have made."""
 
     def digest(self) -> bytes:
         """16 octets that tell whether the line is still the one that was sent."""

@@ -71,10 +71,12 @@ def _with_own_fields(request: Request, fields: Mapping[str, str]) -> Request:
 
 def _check_tags(if_match: str) -> None:
     try:
-        entity_tags(_octets("if_match", if_match))
+        tags = entity_tags(_octets("if_match", if_match))
     except FieldSyntaxError:
         quoted = msgspec.json.encode(f'"{if_match}"').decode()
         raise LocalProtocolError(f"if_match: no entity tag, which has quotes of its own; write {quoted}") from None
+    if tags != "*" and any(weak for weak, _ in tags):
+        raise LocalProtocolError("if_match: a weak tag matches nothing there (RFC 9110 section 13.1.1); leave it out")
 
 
 def _octets(part: str, text: str) -> bytes:

@@ -1,7 +1,6 @@
 """Whether to send a record again, from what was sent and seen: a pure function.
 
-Nothing else in the library resends anything. What may have been applied is resent only if its record says that this
-is harmless.
+Nothing else in the library resends anything. What may have been applied is resent only where this is harmless.
 """
 
 from __future__ import annotations
@@ -37,16 +36,20 @@ class Again(Struct, frozen=True):
 def next_attempt(
     attempts: Sequence[Attempt],
     *,
-    idempotent: bool,
+    resendable: bool,
     expects: bool,
     policy: RetryPolicy,
     now: float,
     jitter: float,
 ) -> Again | None:
-    """When to send again, or None: the record's outcome stands. `jitter` is drawn evenly from 0 to 1 by the caller."""
+    """When to send again, or None: the record's outcome stands.
+
+    `resendable` says that a second application would be harmless, or is kept from happening by a key or a validator.
+    `jitter` is drawn evenly from 0 to 1 by the caller.
+    """
     last = attempts[-1]
     outcomes = {attempt.outcome for attempt in attempts}
-    if Outcome.APPLIED in outcomes or (Outcome.UNKNOWN in outcomes and not idempotent):
+    if Outcome.APPLIED in outcomes or (Outcome.UNKNOWN in outcomes and not resendable):
         return None
     if len(attempts) >= policy.max_attempts or not _may_repeat(last, expects):
         return None
@@ -64,7 +67,7 @@ def _may_repeat(last: Attempt, expects: bool) -> bool:
     if last.outcome is Outcome.NOT_SENT:
         return True
     if last.outcome is Outcome.UNKNOWN:
-        return True  # of an idempotent record
+        return True  # and resendable
     if last.status == 417:
         return expects
     return last.status in ASKS_FOR_ANOTHER_TRY or (last.status == 503 and last.retry_after is not None)

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Raw, Struct
 
+from patchwire.delivery.json_values import ContentRefusedError, parse_json
 from patchwire.errors import InputError
 from patchwire.files.read import describe
 from patchwire.files.records import LineReader
 from patchwire.loopback.documents import Document, document_of
-from patchwire.loopback.json_values import ContentRefusedError, parse_json
 from patchwire.settings.faults import fault_of
 
 

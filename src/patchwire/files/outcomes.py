@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +13,7 @@ from typing import BinaryIO
 import msgspec
 from msgspec import Struct
 
-from patchwire.delivery.outcome import OutcomeLine
+from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.errors import InputError, StorageError
 from patchwire.files.read import describe
 
@@ -90,18 +91,23 @@ class LineFile:
 
 
 def open_output(
-    name: str, settled: Iterable[OutcomeLine] | None, is_overtaken: Callable[[int, bytes], bool] | None = None
+    name: str,
+    settled: Iterable[OutcomeLine] | None,
+    is_overtaken: Callable[[int, bytes], bool] | None = None,
+    *,
+    distrusted: bool = False,
 ) -> LineFile:
     """The --output of a run, to which every outcome in `settled`, those of earlier runs, has been written once.
 
-    None begins it anew. A last line that a kill has torn is cut. Where `is_overtaken` says of a number and its line
-    that the line no longer holds, the file is replaced by one with what is in `settled`. StorageError where it cannot
-    be written; InputError where the file is something else.
+    None begins it anew. A last line that a kill has torn is cut. Where a number stands twice, or `is_overtaken` says
+    of a number and its line that the line no longer holds, the file is replaced by one with what is in `settled`; a
+    `distrusted` file, such as a power cut leaves, is so wherever it makes no sense. StorageError where it cannot be
+    written; InputError where the file is something else.
     """
     if settled is None:
         return LineFile(name)
     path = Path(name)
-    written = Written() if name == STANDARD_OUTPUT else _cut_torn_line(path, is_overtaken)
+    written = Written() if name == STANDARD_OUTPUT else _cut_torn_line(path, is_overtaken, distrusted)
     if written is None:
         anew = LineFile(str(path.resolve()), replacing=True)  # a link to it stays a link
         anew.write(map(encode, settled))
@@ -110,6 +116,21 @@ def open_output(
     file = LineFile(name, append=True)
     file.write(encode(line) for line in settled if not written.has(line.seq))
     return file
+
+
+def drop_superseded(name: str, seqs: Set[int]) -> None:
+    """Keep of these numbers, which may stand in the output several times, the last line only."""
+    path = Path(name)
+    if not path.is_file():
+        return
+    decode = msgspec.json.Decoder(_Seq).decode
+    anew = LineFile(str(path.resolve()), replacing=True)
+    with path.open("rb") as file:
+        counts = Counter(seq for line in file if (seq := decode(line).seq) in seqs)
+        file.seek(0)
+        kept = (line for line in file if not (counts[seq := decode(line).seq] > 1 and counts.subtract((seq,)) is None))
+        anew.write(line[:-1] for line in kept)
+    anew.close()
 
 
 def refuse_foreign(name: str, what: str) -> None:
@@ -144,8 +165,8 @@ class Written:
         return byte < len(self._bits) and bool(self._bits[byte] >> (seq & 7) & 1)
 
 
-def _cut_torn_line(path: Path, is_overtaken: Callable[[int, bytes], bool] | None) -> Written | None:
-    """What stands in the output; None where a line in it is overtaken."""
+def _cut_torn_line(path: Path, is_overtaken: Callable[[int, bytes], bool] | None, distrusted: bool) -> Written | None:
+    """What stands in the output; None where it must be written anew."""
     written = Written()
     overtaken = False
     if not path.is_file():
@@ -156,13 +177,16 @@ def _cut_torn_line(path: Path, is_overtaken: Callable[[int, bytes], bool] | None
         with path.open("r+b") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
-                    if not _OURS.startswith(line[: len(_OURS)]):
+                    if not distrusted and not _OURS.startswith(line[: len(_OURS)]):
                         raise InputError(f"{path}:{number}", "is no outcome line; name another --output")
                     break
                 try:
                     seq = decode(line).seq
+                    overtaken = overtaken or written.has(seq)
                     written.add(seq)
                 except (msgspec.DecodeError, UnicodeDecodeError, IndexError, OverflowError):
+                    if distrusted:
+                        return None
                     raise InputError(f"{path}:{number}", "is no outcome line; name another --output") from None
                 kept += len(line)
                 overtaken = overtaken or (is_overtaken is not None and is_overtaken(seq, line[:-1]))

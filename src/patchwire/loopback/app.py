@@ -11,12 +11,12 @@ from typing import Final
 
 from msgspec import Struct
 
+from patchwire.delivery.json_values import ContentRefusedError, Fault, parse_json
 from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
 from patchwire.http.message import Headers, Request, Response
 from patchwire.loopback.authorization import Requirement, authorize
 from patchwire.loopback.content import media_type_of, refused_content
 from patchwire.loopback.documents import Document, document_of, patched
-from patchwire.loopback.json_values import ContentRefusedError, Fault, parse_json
 from patchwire.loopback.preconditions import failed_precondition
 from patchwire.loopback.responses import finished, problem
 

@@ -7,9 +7,10 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Struct
 
+from patchwire.delivery.json_values import ContentRefusedError, Fault, parse_json
+from patchwire.delivery.merge_patch import merge_patch
 from patchwire.http.media_types import MERGE_PATCH
 from patchwire.loopback.json_patch import json_patch
-from patchwire.loopback.json_values import ContentRefusedError, Fault, Json, parse_json
 
 
 class Document(Struct, frozen=True):
@@ -36,16 +37,3 @@ def patched(document: Document | None, media_type: str, patch: bytes) -> Documen
         return document_of(msgspec.json.encode(apply(target, change)))
     except RecursionError:
         raise ContentRefusedError(Fault.NOT_APPLICABLE, "the document would be nested too deeply") from None
-
-
-def merge_patch(target: Json, patch: Json) -> Json:
-    """`target` changed as RFC 7396 section 2 says. Neither argument is modified; parts of both may be shared."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge_patch(merged.get(name), value)
-    return merged

@@ -16,7 +16,7 @@ import jsonpointer
 import msgspec
 from msgspec import Struct
 
-from patchwire.loopback.json_values import ContentRefusedError, Fault, Json, equal
+from patchwire.delivery.json_values import ContentRefusedError, Fault, Json, equal
 
 MAX_COPIED: Final = 16_777_216
 """Bytes that the `copy` operations of one patch may add: copying the root into itself doubles it each time."""

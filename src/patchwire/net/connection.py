@@ -93,7 +93,8 @@ async def _framed(source: BodySource, exchange: Exchange) -> AsyncGenerator[byte
 class Connection:
     """Takes over a connected wire. `deadline` is for a Deadlines watch to look at.
 
-    Without `keep_bodies` the responses' bodies are read to their end and dropped.
+    `read_timeout` is the longest silence of the peer, `response_timeout` the longest time from when it last took
+    octets of the request to the end of its response, both in seconds.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Connection:
         *,
         wire_log: WireLog | None = None,
         secret_fields: frozenset[bytes] = frozenset(),
-        keep_bodies: bool = True,
+        response_timeout: float = NEVER,
     ) -> None:
         self.origin = origin
         self.deadline = NEVER
@@ -115,7 +116,9 @@ class Connection:
         self._read_timeout = read_timeout
         self._wire_log = wire_log
         self._secret_fields = secret_fields
-        self._keep_bodies = keep_bodies
+        self._response_timeout = response_timeout
+        self._answer_by = NEVER
+        self._keep_body = True
         self._open = True
         self._expired = False
         self._fault: OSError | TlsError | None = None
@@ -166,8 +169,10 @@ class Connection:
         self.deadline = NEVER
         self.close()
 
-    async def exchange(self, request: Request, source: BodySource | None = None) -> Reply:
+    async def exchange(self, request: Request, source: BodySource | None = None, *, keep_body: bool = True) -> Reply:
         """Send the request and read its final response. A connection that is not quiet sends nothing.
+
+        Without `keep_body` the response's body is read to its end and dropped.
 
         `source` gives the body in place of the request's own; what it raises closes the connection and is raised.
         Raises LocalProtocolError, with nothing sent, when the request cannot be put on the wire.
@@ -177,6 +182,7 @@ class Connection:
         now = trio.current_time()
         outgoing = exchange.bytes_to_send(now)
         self._bytes_received = 0
+        self._keep_body = keep_body
         inbox = _Inbox()
         quiet = self.is_quiet()
         self._taken_before = self._wire.taken  # a close_notify of ours has gone before it: no part of the request
@@ -211,7 +217,7 @@ class Connection:
         return reply
 
     async def _send(self, data: bytes, exchange: Exchange, inbox: _Inbox, now: float) -> None:
-        self.deadline = now + self._read_timeout
+        self._progress(now)
         first = data if len(data) <= PIECE else memoryview(data)[:PIECE]
         self._wire.put(first)
         if self._flush(exchange, inbox) and first is data:
@@ -263,10 +269,10 @@ class Connection:
         while True:
             while not wire.flush():
                 await wire.wait_writable()
-                self.deadline = trio.current_time() + self._read_timeout
+                self._progress(trio.current_time())
             self.deadline = NEVER  # it is not the peer who is waited for
             piece = await anext(pieces, None)
-            self.deadline = trio.current_time() + self._read_timeout
+            self._progress(trio.current_time())
             if piece is None:
                 break
             wire.put(piece)
@@ -285,19 +291,24 @@ class Connection:
             if body:
                 await self._send(body, exchange, inbox, now)
 
+    def _progress(self, now: float) -> None:
+        """The peer takes the request."""
+        self._answer_by = now + self._response_timeout
+        self.deadline = min(now + self._read_timeout, self._answer_by)
+
     def _receive(self, exchange: Exchange, inbox: _Inbox) -> None:
         data = self._wire.receive()
         if data is None:
             return
         if self.deadline != NEVER:  # else it is the body's source that is waited for
-            self.deadline = trio.current_time() + self._read_timeout
+            self.deadline = min(trio.current_time() + self._read_timeout, self._answer_by)
         self._bytes_received += len(data)
         for event in exchange.receive(data):
             self._take(event, inbox)
 
     def _take(self, event: Event, inbox: _Inbox) -> None:
         if isinstance(event, BodyData):
-            if self._keep_bodies:
+            if self._keep_body:
                 inbox.body.append(event.data)
         elif isinstance(event, ResponseHead):
             inbox.head = event
@@ -344,6 +355,9 @@ class Connection:
         sent = self._sent(inbox)
         if self._expired:
             problem = f"{origin} was silent for {self._read_timeout:g} seconds (limits.read_timeout)"
+            if self._answer_by <= trio.current_time():
+                timeout = f"{self._response_timeout:g} seconds (limits.response_timeout)"
+                problem = f"the response of {origin} was not complete within {timeout}"
             return ReadTimeoutError(problem, origin=origin, sent=sent)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "closed"
         problem = f"the connection to {origin} broke: {reason[:1].lower()}{reason[1:]}"

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
 
-async def open_connection(
-    settings: ConnectionSettings, *, wire_log: WireLog | None = None, keep_bodies: bool = True
-) -> Connection:
+async def open_connection(settings: ConnectionSettings, *, wire_log: WireLog | None = None) -> Connection:
     """A connection to the settings' origin, within their `connect_timeout`. ConnectError says why there is none;
     HandshakeError, its child, that TLS was not agreed upon.
     """
@@ -36,7 +34,7 @@ async def open_connection(
         settings.limits.read_timeout,
         wire_log=wire_log,
         secret_fields=settings.secret_fields,
-        keep_bodies=keep_bodies,
+        response_timeout=settings.limits.response_timeout,
     )
     connection.log_opening()
     return connection

@@ -14,11 +14,15 @@ from pathlib import Path
 import trio
 from msgspec import Struct
 
-from patchwire.delivery.lanes import Lanes
-from patchwire.delivery.outcome import OutcomeLine
-from patchwire.delivery.record import RecordParser
+from patchwire.delivery.labels import Labels
+from patchwire.delivery.lanes import Lanes, OnFailure
+from patchwire.delivery.latency import Latencies
+from patchwire.delivery.outcome_line import OutcomeLine
+from patchwire.delivery.pacing import Pace
+from patchwire.delivery.record import Record, RecordParser
 from patchwire.delivery.retry import RetryPolicy
-from patchwire.errors import PatchwireError, RecordError, StorageError
+from patchwire.delivery.validators import Validators
+from patchwire.errors import InvalidRecordsError, PatchwireError, RecordError, RunLimitError, StorageError
 from patchwire.files.outcomes import STANDARD_OUTPUT, LineFile, encode, open_output, refuse_foreign
 from patchwire.files.read import describe
 from patchwire.files.records import LineReader
@@ -29,10 +33,15 @@ from patchwire.net.opening import open_connection
 from patchwire.net.wire_log import WireLog
 from patchwire.run.dispatcher import Dispatcher
 from patchwire.run.intake import Intake
-from patchwire.run.journal import Journal
+from patchwire.run.journal import Durability, Journal
+from patchwire.run.limits import RunLimits
 from patchwire.run.origin import OriginGate
+from patchwire.run.pacer import Pacer
+from patchwire.run.precondition import Preconditions
+from patchwire.run.records import faults_of
 from patchwire.run.reports import Reports
-from patchwire.run.worker import Worker
+from patchwire.run.sender import Sender
+from patchwire.run.worker import Delivering, Worker
 from patchwire.settings.authentication import authentication_for
 from patchwire.settings.connection import ConnectionSettings
 
@@ -40,7 +49,7 @@ STANDARD_INPUT = "-"
 
 
 class BatchOptions(Struct, frozen=True, kw_only=True):
-    """What one run reads and writes. File names; "-" is standard input, or output."""
+    """What one run reads, writes and does. File names; "-" is standard input, or output. Times in seconds."""
 
     records: str
     journal: str
@@ -48,10 +57,37 @@ class BatchOptions(Struct, frozen=True, kw_only=True):
     failed: str | None = None
     unknown: str | None = None
     concurrency: int = 8
+    rate: float | None = None
+    """Requests a second, at most."""
+    durability: Durability = Durability.NORMAL
     fresh: bool = False
+    retry_unknown: bool = False
+    """Send again what earlier runs have left unknown: doubling is acceptable."""
+    verify: bool = False
+    idempotency_key: bool = False
+    request_id_header: str | None = None
+    fetch_tags: bool = False
+    refetches: int = 0
+    on_lane_failure: OnFailure = OnFailure.HOLD_UNKNOWN
+    validate_first: bool = False
+    skip_invalid: bool = False
     patience: float = 30.0
-    """Seconds that an origin which goes down in mid-run is given to come back."""
+    """How long an origin which goes down in mid-run is given to come back."""
+    max_failures: int | None = None
+    max_failure_rate: float | None = None
+    deadline: float | None = None
+    """After so long nothing more is sent."""
     retry: RetryPolicy = RetryPolicy()
+
+
+class Live(Struct, frozen=True):
+    """A run while it goes on, to be looked at."""
+
+    reports: Reports
+    size: int | None
+    """The input's octets, where that is known."""
+    pace: Pace
+    origin: OriginGate
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -66,6 +102,10 @@ class Summary(Struct, frozen=True, kw_only=True):
     lost: list[OutcomeLine]
     """Outcomes that could not be kept."""
     interrupted: bool
+    """Whether a signal or the deadline has ended it."""
+    invalid: int = 0
+    """Lines that were no records, and were passed over."""
+    latencies: Latencies
 
     @property
     def records(self) -> int:
@@ -83,26 +123,34 @@ async def run_batch(
     options: BatchOptions,
     *,
     wire_log: WireLog | None = None,
-    watch: Callable[[Reports, int | None], None] | None = None,
+    watch: Callable[[Live], None] | None = None,
     on_signal: Callable[[], None] | None = None,
 ) -> Summary:
     """Send every record that has no outcome in the journal yet.
 
-    `watch` is given the live counts, and the input's size in bytes where it is known, before the first record goes.
-    With `on_signal` the first SIGINT or SIGTERM calls it and lets what is in flight come home, the second cancels it.
-    Raises SettingsError, InputError or StorageError when it cannot begin; what stops it later is in the summary.
+    `watch` is given what can be looked at while it goes on, before the first record goes. With `on_signal` the first
+    SIGINT or SIGTERM calls it and lets what is in flight come home, the second cancels it. Raises SettingsError,
+    InputError or StorageError when it cannot begin; what stops it later is in the summary.
     """
     with ExitStack() as stack:
-        file, size = _open_records(options.records)
-        if size is not None:
-            stack.callback(file.close)  # in a pipe a thread may still wait, and hold it
+        reader, size = _open_records(options, stack)
         _refuse_foreign_files(options)
-        journal = Journal(Path(options.journal), settings.identity, fresh=options.fresh)
+        parser = RecordParser(settings)
+        if options.validate_first:
+            await _validate(options, parser)
+        journal = Journal(
+            Path(options.journal),
+            settings.identity,
+            fresh=options.fresh,
+            durability=options.durability,
+            keyed=options.idempotency_key,
+            request_id_header=options.request_id_header,
+        )
         stack.callback(journal.close)
         reports = _open_reports(options, journal)
+        run = _Run(settings, options, journal, reports, reader, parser, wire_log)
         if watch is not None:
-            watch(reports, size)
-        run = _Run(settings, options, journal, reports, LineReader(file, options.records), wire_log)
+            watch(Live(reports, size, run.pacer.pace, run.gate))
         started = trio.current_time()
         try:
             await run.run(on_signal)
@@ -120,6 +168,8 @@ async def run_batch(
             failures=failures,
             lost=run.dispatcher.lost,
             interrupted=run.interrupted,
+            invalid=reports.invalid,
+            latencies=run.pacer.latencies,
         )
 
 
@@ -131,27 +181,61 @@ class _Run:
         journal: Journal,
         reports: Reports,
         reader: LineReader,
+        parser: RecordParser,
         wire_log: WireLog | None,
     ) -> None:
         self.interrupted = False
         self._settings = settings
         self._options = options
-        self._reports = reports
         self._wire_log = wire_log
         self._authentication = authentication_for(settings)
-        lanes = Lanes()
-        self.dispatcher = Dispatcher(journal, lanes, reports)
         self._credentials = CredentialsGate(needed=settings.carries_credentials)
-        directory = Path.cwd() if options.records == STANDARD_INPUT else Path(options.records).parent
-        window = max(256, 4 * options.concurrency)
-        self.intake = Intake(reader, RecordParser(settings), directory, journal, lanes, window)
-        self._gate = OriginGate(self._dial, options.patience, self.dispatcher.stop)
         self._deadlines = Deadlines(settings.limits.read_timeout)
         self._reading = trio.CancelScope()
+        stop = trio.Event()
+        self.gate = OriginGate(self._dial, options.patience, stop)
+        self.pacer = Pacer(Pace(rate=options.rate, concurrency=options.concurrency, now=trio.current_time()), stop)
+        validators = Validators()
+        self._delivering = Delivering(
+            policy=options.retry,
+            labels=Labels(
+                journal=journal.identity,
+                run=journal.runs,
+                idempotency_key=options.idempotency_key,
+                request_id_header=options.request_id_header,
+            ),
+            preconditions=Preconditions(validators, fetches=options.fetch_tags, refetches=options.refetches),
+            unknown_statuses=frozenset(settings.outcomes.unknown_statuses),
+            is_keyed=journal.is_keyed,
+            retries_unknown=options.retry_unknown,
+            verifies=options.verify,
+            stop=stop,
+        )
+        lanes = Lanes(options.on_lane_failure)
+        limits = RunLimits(
+            origin=str(settings.origin),
+            validators=validators,
+            patience=options.patience,
+            max_failures=options.max_failures,
+            max_failure_rate=options.max_failure_rate,
+        )
+        self.dispatcher = Dispatcher(journal, lanes, reports, self.pacer, stop, limits)
+        directory = Path.cwd() if options.records == STANDARD_INPUT else Path(options.records).parent
+        window = max(256, 4 * options.concurrency)
+        self.intake = Intake(
+            reader, parser, directory, journal, lanes, window, self._takes_up, skips_invalid=options.skip_invalid
+        )
+
+    def _takes_up(self, record: Record) -> bool:
+        """Whether a record that an earlier run has left unknown is brought to a worker again."""
+        options = self._options
+        return options.retry_unknown or options.verify or self._delivering.is_keyed or record.idempotent
 
     async def run(self, on_signal: Callable[[], None] | None) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deadlines.watch)
+            if self._options.deadline is not None:
+                nursery.start_soon(self._stop_after, self._options.deadline)
             if on_signal is not None:
                 await nursery.start(self._take_signals, nursery.cancel_scope, on_signal)
             async with trio.open_nursery() as work:
@@ -162,31 +246,31 @@ class _Run:
                 # The intake may still wait for room, or for a person to type: what it adds would not be sent.
                 self._reading.cancel()
             nursery.cancel_scope.cancel()
+        self.gate.close()
 
     async def _read(self) -> None:
         with self._reading:
-            await self.intake.run(self.dispatcher.wake, self._reports.pass_over, self.dispatcher.hold)
+            await self.intake.run(self.dispatcher)
             if self.intake.fault is not None:
                 self.dispatcher.failures.append(self.intake.fault)
 
     async def _work(self) -> None:
-        worker = Worker(
-            self._settings,
-            self._authentication,
-            self._gate.connect,
-            self._options.retry,
-            self._credentials,
-            self.dispatcher.stop,
-        )
+        sender = Sender(self._authentication, self.gate, self._credentials, self.pacer)
+        worker = Worker(sender, self._delivering)
         try:
             record = await self.dispatcher.next_record(None)
             while record is not None:
                 record = await self.dispatcher.next_record(await worker.deliver(record))
         finally:
-            worker.close()
+            sender.close()
+
+    async def _stop_after(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+        self.interrupted = True
+        self.dispatcher.fail(RunLimitError(f"stopped after {seconds:g} seconds (--deadline)"))
 
     async def _dial(self) -> Connection:
-        connection = await open_connection(self._settings, wire_log=self._wire_log, keep_bodies=False)
+        connection = await open_connection(self._settings, wire_log=self._wire_log)
         self._deadlines.add(connection)
         return connection
 
@@ -207,13 +291,22 @@ class _Run:
                     on_signal()
 
 
-def _open_records(name: str) -> tuple[BufferedReader, int | None]:
-    """The input, and its size in bytes where it is a regular file."""
+def _open_records(options: BatchOptions, stack: ExitStack) -> tuple[LineReader, int | None]:
+    """The lines of the input, and its size in bytes where it is a regular file."""
+    name = options.records
     if name == STANDARD_INPUT:
         if sys.stdin is None:
             raise RecordError("-", "standard input is closed")
         # Its own object on a descriptor of its own: a thread that waits in it when the run ends blocks nobody else.
-        return os.fdopen(os.dup(sys.stdin.fileno()), "rb"), None
+        file, size = os.fdopen(os.dup(sys.stdin.fileno()), "rb"), None
+    else:
+        file, size = _open_file(name)
+        if size is not None:
+            stack.callback(file.close)  # in a pipe a thread may still wait, and hold it
+    return LineReader(file, name, skips_overlong=options.skip_invalid), size
+
+
+def _open_file(name: str) -> tuple[BufferedReader, int | None]:
     try:
         file = Path(name).open("rb")  # noqa: SIM115 - the caller closes it
     except OSError as error:
@@ -223,6 +316,20 @@ def _open_records(name: str) -> tuple[BufferedReader, int | None]:
         file.close()
         raise RecordError(name, "is a directory")
     return file, status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+async def _validate(options: BatchOptions, parser: RecordParser) -> None:
+    """RecordError, with as many faults as there are, where any line of the input is no record."""
+    file, size = _open_file(options.records)
+    if size is None:
+        file.close()
+        raise RecordError(options.records, "can be read only once; --validate-first needs a file")
+    with file:
+        reader = LineReader(file, options.records, skips_overlong=True)
+        directory = Path(options.records).parent
+        number, faults = await trio.to_thread.run_sync(faults_of, reader, parser, directory, abandon_on_cancel=True)
+    if number:
+        raise InvalidRecordsError(number, faults)
 
 
 def _refuse_foreign_files(options: BatchOptions) -> None:
@@ -243,11 +350,13 @@ def _open_output(name: str, journal: Journal) -> LineFile:
     if not journal.resumed:
         return open_output(name, None)
     by_hand = journal.settled_by_hand()
+    distrusted = journal.outlived_the_machine
 
     def is_overtaken(seq: int, text: bytes) -> bool:
-        if seq not in by_hand:
+        if seq not in by_hand and not distrusted:
             return False
         line = journal.line(seq)
         return line is None or encode(line) != text
 
-    return open_output(name, journal.lines(), is_overtaken if by_hand else None)
+    any_may_be = distrusted or bool(by_hand)
+    return open_output(name, journal.lines(), is_overtaken if any_may_be else None, distrusted=distrusted)

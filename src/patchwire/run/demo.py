@@ -11,7 +11,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from patchwire.delivery.outcome import OutcomeLine
+from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.files.connection_file import load_connection
 from patchwire.files.outcomes import LineFile
 from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
@@ -21,8 +21,7 @@ from patchwire.loopback.ledger import AppliedLine
 from patchwire.net.server import serve
 from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog
-from patchwire.run.batch import BatchOptions, Summary, run_batch
-from patchwire.run.reports import Reports
+from patchwire.run.batch import BatchOptions, Live, Summary, run_batch
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
@@ -96,7 +95,7 @@ async def run_demo(
     records: int,
     concurrency: int,
     tls: bool,
-    watch: Callable[[Reports, int | None], None],
+    watch: Callable[[Live], None],
     on_signal: Callable[[], None],
     wire_log: WireLog | None = None,
 ) -> tuple[Summary, Verdict]:

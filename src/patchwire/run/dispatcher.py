@@ -10,14 +10,26 @@ import trio
 from msgspec import Struct
 
 from patchwire.delivery.lanes import Lanes
-from patchwire.delivery.outcome import Attempt, Outcome, OutcomeLine, held_line, outcome_line
+from patchwire.delivery.outcome import Attempt, Outcome
+from patchwire.delivery.outcome_line import OutcomeLine, held_line, outcome_line
 from patchwire.delivery.record import Record
-from patchwire.errors import CredentialsRejectedError, PatchwireError, Sent, StorageError
+from patchwire.errors import (
+    CredentialsRejectedError,
+    OriginError,
+    PatchwireError,
+    RecordError,
+    Sent,
+    StorageError,
+)
 from patchwire.run.intake import Intake
-from patchwire.run.journal import Intent, Journal
+from patchwire.run.journal import Intent, Journal, Result
+from patchwire.run.limits import RunLimits
+from patchwire.run.pacer import Pacer
+from patchwire.run.records import SHOWN
 from patchwire.run.reports import Reports
 from patchwire.run.worker import Delivery
 
+NEVER: Final = float("inf")
 _CANCELLED: Final = Attempt(Outcome.UNKNOWN, Sent.MAYBE, error="stopped before an answer came")
 
 
@@ -34,15 +46,17 @@ class _Seat:
 class _Group(Struct):
     """What is settled and not yet in the journal."""
 
-    outcomes: list[OutcomeLine] = []
-    sources: list[bytes] = []
-    """The lines of the records of `outcomes`."""
+    results: list[Result] = []
     intents: list[Intent] = []
-    """Of records that have an outcome though they were never sent."""
+    """Of records that have an outcome though this run has never sent them."""
     withdrawn: list[int] = []
+    reported: list[Result] = []
+    sources: list[bytes] = []
+    """The lines of the records of `reported`."""
 
-    def add(self, record: Record, line: OutcomeLine) -> None:
-        self.outcomes.append(line)
+    def add(self, result: Result, record: Record) -> None:
+        self.results.append(result)
+        self.reported.append(result)
         self.sources.append(record.line)
 
 
@@ -52,25 +66,32 @@ class Dispatcher:
     A turn runs when every worker that was awake has come to rest, so that the journal takes them as one group.
     """
 
-    def __init__(self, journal: Journal, lanes: Lanes, reports: Reports) -> None:
-        self.stop = trio.Event()
+    def __init__(
+        self, journal: Journal, lanes: Lanes, reports: Reports, pacer: Pacer, stop: trio.Event, limits: RunLimits
+    ) -> None:
+        self.stop = stop
         """Set when nothing more is to be sent."""
         self.failures: list[PatchwireError] = []
-        """What has stopped the run, in order."""
+        """What has stopped the run, in order, and the first lines that were passed over."""
         self.lost: list[OutcomeLine] = []
         """Outcomes that could not be kept: a resume will find those of these records that were sent unknown."""
         self._journal = journal
         self._lanes = lanes
         self._reports = reports
+        self._pacer = pacer
+        self._limits = limits
         self._flying: dict[int, Record] = {}
         self._finished: list[Delivery] = []
         self._group = _Group()
         self._held: list[tuple[Record, str]] = []
+        self._doubted: list[tuple[Record, bool]] = []
+        self._wake_at = NEVER
         self._idle: deque[_Seat] = deque()
         self._task: trio.lowlevel.Task | None = None
         self._parked = False
         self._asked = False
         self._closed = False
+        self._storage_failure: StorageError | None = None
 
     async def next_record(self, delivery: Delivery | None) -> Record | None:
         """Hand in a delivery, and wait for the next record; None when there is no more to do."""
@@ -92,6 +113,24 @@ class Dispatcher:
     def hold(self, record: Record, holder: str) -> None:
         """Take in a record that is not sent, since its lane is held by the record `holder`."""
         self._held.append((record, holder))
+
+    def doubt(self, record: Record, *, taken_up: bool) -> None:
+        """Take in a record that is unknown since a power cut; whether it is sent again."""
+        self._doubted.append((record, taken_up))
+
+    def taken_up(self, record: Record) -> None:
+        """A record that an earlier run has left unknown will come back with what a further attempt has brought."""
+        self._reports.take_up(record.seq, record.line, counted=True)
+
+    def settled(self, line: bytes, outcome: Outcome) -> None:
+        """A record that an earlier run has settled."""
+        self._reports.pass_over(line, outcome)
+
+    def invalid(self, fault: RecordError) -> None:
+        """A line that is no record, and is passed over."""
+        self._reports.invalid += 1
+        if self._reports.invalid <= SHOWN:
+            self.failures.append(fault)
 
     def wake(self) -> None:
         """Ask for a turn."""
@@ -118,33 +157,47 @@ class Dispatcher:
         try:
             while not self._is_over(intake):
                 await self._park()
-                self._turn()
+                await self._turn()
                 intake.make_room()
         finally:
             self._close()
 
     def _is_over(self, intake: Intake) -> bool:
-        if self._flying or self._finished or self._held:
+        if self._flying or self._finished or self._held or self._doubted:
             return False
         return self.stop.is_set() or (intake.ended and not self._lanes.waiting)
 
     async def _park(self) -> None:
+        """Until a turn is asked for, or the pace lets more records go."""
         if self._asked:
             await trio.lowlevel.checkpoint()
+        elif self._wake_at == NEVER:
+            await self._sleep()
         else:
-            self._parked = True
-
-            def leave(_: Callable[[], object]) -> trio.lowlevel.Abort:
-                self._parked = False
-                return trio.lowlevel.Abort.SUCCEEDED
-
-            await trio.lowlevel.wait_task_rescheduled(leave)
+            with trio.move_on_at(self._wake_at):
+                await self._sleep()
         self._asked = False
 
-    def _turn(self) -> None:
+    async def _sleep(self) -> None:
+        self._parked = True
+
+        def leave(_: Callable[[], object]) -> trio.lowlevel.Abort:
+            self._parked = False
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(leave)
+
+    async def _turn(self) -> None:
         self._settle()
         assigned = self._assign()
-        if self._commit([_intent(record) for _, record in assigned]):
+        intents = [_intent(record) for _, record in assigned if not record.earlier]
+        if self._journal.waits_for_the_disk:
+            with trio.CancelScope(shield=True):  # what the journal has taken in must be known
+                kept = await trio.to_thread.run_sync(self._commit, intents)
+        else:
+            kept = self._commit(intents)
+        if kept:
+            self._report()
             for seat, record in assigned:
                 seat.record = record
                 trio.lowlevel.reschedule(seat.task)
@@ -152,17 +205,23 @@ class Dispatcher:
             for _, record in assigned:
                 del self._flying[record.seq]
             self._idle.extend(seat for seat, _ in assigned)
-            self._commit([])  # what has been answered may still fit where new intents do not
+            if self._commit([]):  # what has been answered may still fit where new intents do not
+                self._report()
+        self._stop_at_limits()
 
     def _assign(self) -> list[tuple[_Seat, Record]]:
         assigned: list[tuple[_Seat, Record]] = []
-        idle, lanes = self._idle, self._lanes
-        while idle and not self.stop.is_set():
-            record = lanes.take()
-            if record is None:
-                break
+        idle, lanes, flying = self._idle, self._lanes, self._flying
+        self._wake_at = NEVER
+        if not idle or not lanes.has_ready or self.stop.is_set():
+            return assigned
+        allowance = self._pacer.allowance(len(flying))
+        while idle and len(assigned) < allowance and (record := lanes.take()) is not None:
             assigned.append((idle.popleft(), record))
-            self._flying[record.seq] = record
+            flying[record.seq] = record
+        self._pacer.pace.take(len(assigned))
+        if idle and lanes.has_ready:
+            self._wake_at = self._pacer.next_at(len(flying))
         return assigned
 
     def _settle(self) -> None:
@@ -173,53 +232,100 @@ class Dispatcher:
         held, self._held = self._held, []
         for record, holder in held:
             self._settle_held(record, holder)
+        doubted, self._doubted = self._doubted, []
+        for record, taken_up in doubted:
+            self._settle_doubted(record, taken_up)
 
     def _settle_one(self, delivery: Delivery) -> None:
         record = delivery.record
-        last = delivery.attempts[-1]
+        self._note_what_stops(delivery)
+        if delivery.to_be_sent_again:
+            self._give_up(delivery)
+            return
+        line = outcome_line(
+            record, delivery.attempts, delivery.seconds, verified=delivery.verified, note=delivery.note
+        )
+        self._group.add(Result(line, delivery.attempts, record.attempts_before), record)
+        self._free_lane(record, Outcome(line.outcome))
+
+    def _give_up(self, delivery: Delivery) -> None:
+        """Nothing has come of it: a resume finds the record as this run has found it."""
+        record = delivery.record
+        if not record.earlier:
+            self._group.withdrawn.append(record.seq)
+        elif not self.stop.is_set():
+            self._free_lane(record, Outcome.UNKNOWN)
+
+    def _note_what_stops(self, delivery: Delivery) -> None:
+        origin = str(delivery.record.request.origin)
         if delivery.refusal is not None:
-            origin = str(record.request.origin)
+            status = delivery.attempts[-1].status if delivery.attempts else None
             problem = f"{origin}: {delivery.refusal}; nothing was changed, correct it and run the same command again"
-            self.fail(CredentialsRejectedError(problem, origin=origin, status=last.status or 401))
+            self.fail(CredentialsRejectedError(problem, origin=origin, status=status or 401))
         if delivery.unreachable is not None:
             self.fail(delivery.unreachable)
-        if delivery.to_be_sent_again:
-            self._group.withdrawn.append(record.seq)
-            return
-        line = outcome_line(record, delivery.attempts, delivery.seconds)
-        self._group.add(record, line)
-        for successor in self._lanes.finish(record, Outcome(line.outcome)):
-            self._settle_held(successor, record.id)
+        if delivery.postponed is not None:
+            problem = f"{origin} asks to be left alone for {delivery.postponed:,.0f} seconds (Retry-After)"
+            self.fail(OriginError(problem, origin=origin))
+
+    def _free_lane(self, record: Record, outcome: Outcome) -> None:
+        for successor in self._lanes.finish(record, outcome):
+            if not successor.earlier:  # what is unknown stays so
+                self._settle_held(successor, record.id)
 
     def _settle_held(self, record: Record, holder: str) -> None:
-        self._group.add(record, held_line(record, holder))
+        self._group.add(Result(held_line(record, holder)), record)
+        self._group.intents.append(_intent(record))
+
+    def _settle_doubted(self, record: Record, taken_up: bool) -> None:
+        result = Result(outcome_line(record, [], 0.0))
+        if taken_up:
+            self._group.results.append(result)
+            self._reports.take_up(record.seq, record.line, counted=False)
+        else:
+            self._group.add(result, record)
         self._group.intents.append(_intent(record))
 
     def _commit(self, intents: list[Intent]) -> bool:
         """Whether the journal has taken what is settled, and these intents."""
         group = self._group
-        if not (intents or group.outcomes or group.withdrawn):
+        if not (intents or group.results or group.withdrawn):
             return True
         try:
-            self._journal.commit(group.outcomes, group.intents + intents, group.withdrawn)
+            self._journal.commit(group.results, group.intents + intents, group.withdrawn)
         except StorageError as error:
-            self.fail(error)
+            self._storage_failure = error
             return False
-        self._group = _Group()
-        if group.outcomes:
+        return True
+
+    def _report(self) -> None:
+        """The journal has the group: now it may be told."""
+        group, self._group = self._group, _Group()
+        if group.reported:
             try:
-                self._reports.take(group.outcomes, group.sources)
+                self._reports.take(group.reported, group.sources)
             except StorageError as error:
                 self.fail(error)
-        return True
+
+    def _stop_at_limits(self) -> None:
+        if self._storage_failure is not None:
+            self.fail(self._storage_failure)
+        if self.stop.is_set():
+            return
+        failure = self._limits.failure(self._reports, self._pacer)
+        if failure is not None:
+            self.fail(failure)
 
     def _close(self) -> None:
         self._closed = True
         self._settle()
         for record in self._flying.values():  # cancelled: their bytes may be on their way
-            self._group.add(record, outcome_line(record, [_CANCELLED], 0.0))
-        if not self._commit([]):
-            self.lost = self._group.outcomes
+            line = outcome_line(record, [_CANCELLED], 0.0)
+            self._group.add(Result(line, [_CANCELLED], record.attempts_before), record)
+        if self._commit([]):
+            self._report()
+        else:
+            self.lost = [result.line for result in self._group.results]
         for seat in self._idle:
             trio.lowlevel.reschedule(seat.task)
         self._idle.clear()

@@ -3,21 +3,30 @@
 An intent is committed before the first byte of its record leaves, its outcome after the answer. One transaction
 carries the outcomes of some records and the intents of the next, so killing the process at any instant leaves at
 most as many intents without an outcome as there were connections, and those are unknown.
+
+A power cut may take the last transactions too. So before a record at or behind the horizon is sent, a synced
+transaction moves the horizon on; whoever resumes on a machine that has started anew takes every record before the
+horizon that has no outcome for unknown.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from patchwire.delivery.outcome import Outcome, OutcomeLine
+from patchwire.delivery.outcome import Attempt, Outcome, join
+from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.errors import JournalError, StorageError
 from patchwire.files.read import describe
+from patchwire.net.sources import boot_id, identity
 from patchwire.run.journal_file import (
     APPLICATION_ID,
+    CODES,
     OUTCOME_CODES,
     OUTCOMES,
     PAGE,
@@ -35,7 +44,30 @@ from patchwire.run.journal_file import (
 )
 
 _INSERT_INTENT = "INSERT INTO intent VALUES (?, ?, ?, ?, ?)"
-_INSERT_OUTCOME = "INSERT INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INSERT_OUTCOME = "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_ATTEMPT = "INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+# What an earlier run left of a record that is sent again: its last attempt stood in the outcome alone.
+_KEEP_EARLIER = (
+    "INSERT OR IGNORE INTO attempt SELECT seq, attempts, outcome, status, bytes_sent, bytes_received, reused, error"
+    " FROM outcome WHERE seq = ? AND attempts > 0"
+)
+HORIZON_STEP: Final = 10_000
+"""Records by which a synced transaction moves the horizon on."""
+
+
+class Durability(Enum):
+    """What survives a power cut. A kill of the process loses nothing either way."""
+
+    NORMAL = "normal"
+    """Which records may have been sent: what the disk has not taken of the rest is unknown."""
+    FULL = "full"
+    """Everything: each transaction is synced."""
+
+
+_MARK_DOUBT = (
+    "INSERT OR IGNORE INTO doubt WITH RECURSIVE number(seq) AS (VALUES (0) UNION ALL SELECT seq + 1 FROM number"
+    " WHERE seq + 1 < ?) SELECT seq FROM number WHERE seq NOT IN (SELECT seq FROM outcome)"
+)
 
 
 class Intent(NamedTuple):
@@ -48,21 +80,60 @@ class Intent(NamedTuple):
     properties: bytes | None
 
 
+class Result(NamedTuple):
+    """What a run has found out about a record: its outcome, and the attempts of this run behind it."""
+
+    line: OutcomeLine
+    attempts: Sequence[Attempt] = ()
+    before: int = 0
+    """How many attempts earlier runs have made."""
+
+
 class Known(NamedTuple):
     """What the journal says of a record: the digest of the line that was sent, and how that ended."""
 
     digest: bytes
     outcome: Outcome
+    attempts: int
+    status: int | None
+    error: str | None
 
 
 class Journal:
     """Open for one run, which holds its lock; others may read beside it."""
 
-    def __init__(self, path: Path, connection_identity: str, *, fresh: bool = False) -> None:
-        """JournalError: it is in use, no journal, or another connection's. StorageError: it cannot be written."""
+    def __init__(
+        self,
+        path: Path,
+        connection_identity: str,
+        *,
+        fresh: bool = False,
+        durability: Durability = Durability.NORMAL,
+        keyed: bool = False,
+        request_id_header: str | None = None,
+    ) -> None:
+        """`keyed` says that this run sends idempotency keys, `request_id_header` where it sends ids.
+
+        JournalError: it is in use, no journal, or another connection's. StorageError: it cannot be written.
+        """
         self.path = path = locate(path)
         self.resumed = False
         """Whether an earlier run began this journal."""
+        self.identity = ""
+        """What tells this journal from all others; `fresh` gives it another."""
+        self.runs = 0
+        """How many runs it has seen, with this one."""
+        self.is_keyed = keyed
+        """Whether every run of it has sent idempotency keys."""
+        self._request_id_header = request_id_header
+        self.in_doubt: frozenset[int] = frozenset()
+        """Records that a power cut may have robbed of their rows."""
+        self.outlived_the_machine = False
+        """Whether a power cut may have taken rows since the last run: files may hold more than the journal then."""
+        self.waits_for_the_disk = durability is Durability.FULL
+        """Whether each commit does: it belongs into a thread then."""
+        self._has_failed = False
+        self._horizon = 0
         place = str(path)
         if not path.name or path.is_dir():
             raise JournalError(place, "is a directory; name a file")
@@ -81,51 +152,83 @@ class Journal:
     def close(self) -> None:
         """Fold the log into the database and let go of the lock."""
         with suppress(sqlite3.Error):  # what is committed is safe in the log, however full the disk
+            if not self._has_failed:
+                self._set("horizon", 0)  # nothing is in flight, and the checkpoint syncs it all
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._database.close()
         self._lock.release()
 
     def commit(
         self,
-        outcomes: Sequence[OutcomeLine],
+        results: Sequence[Result],
         intents: Sequence[Intent] = (),
         withdrawn: Iterable[int] = (),
     ) -> None:
         """One transaction: all of it is in the journal, or StorageError is raised and none is.
 
-        `withdrawn` are numbers of intents whose records were not sent after all and are to be sent by a resume.
+        `withdrawn` are numbers of intents whose records were not sent after all and are to be sent by a resume. With
+        full durability it waits for the disk.
         """
         execute, many = self._database.execute, self._database.executemany
+        horizon = None
+        if intents and not self.waits_for_the_disk and (last := max(intents)[0]) >= self._horizon:
+            horizon = last + HORIZON_STEP
         if _file_of(self.path) != self._file:  # SQLite would go on in the file that is gone, and a resume find none
             raise StorageError(f"{self.path}: was removed or replaced while the run went on; what it knew is lost")
         try:
+            if horizon is not None:
+                execute("PRAGMA synchronous = FULL")
             execute("BEGIN IMMEDIATE")
-            if intents:
-                many(_INSERT_INTENT, intents)
-            if outcomes:
-                many(_INSERT_OUTCOME, [_outcome_row(line) for line in outcomes])
             for seq in withdrawn:
                 execute("DELETE FROM intent WHERE seq = ?", (seq,))
+            if intents:
+                many(_INSERT_INTENT, intents)
+            if results:
+                self._insert(results)
+            if horizon is not None:
+                self._set("horizon", horizon)
             execute("COMMIT")
+            if horizon is not None:
+                self._horizon = horizon
+                execute("PRAGMA synchronous = NORMAL")
         except sqlite3.Error as error:
+            self._has_failed = True
             with suppress(sqlite3.Error):
                 execute("ROLLBACK")
             raise storage_error(self.path, error) from None
+
+    def _insert(self, results: Sequence[Result]) -> None:
+        execute, many = self._database.execute, self._database.executemany
+        attempts = []
+        for result in results:
+            if result.before:
+                execute(_KEEP_EARLIER, (result.line.seq,))
+            if result.before or len(result.attempts) > 1:
+                attempts += _attempt_rows(result)
+        many(_INSERT_OUTCOME, [_outcome_row(result) for result in results])
+        if attempts:
+            many(_INSERT_ATTEMPT, attempts)
+        if self.in_doubt:
+            many("DELETE FROM doubt WHERE seq = ?", [(result.line.seq,) for result in results])
+
+    def _set(self, key: str, value: str | int) -> None:
+        self._database.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (key, str(value)))
 
     def known(self) -> Iterator[tuple[int, Known]]:
         """Every record with an outcome, by rising number; read page by page, so that writing may go on."""
         last = -1
         while True:
             rows = self._rows(
-                "SELECT seq, digest, outcome FROM intent JOIN outcome USING (seq) WHERE seq > ? ORDER BY seq LIMIT ?",
+                "SELECT seq, digest, outcome, attempts, status, error FROM intent JOIN outcome USING (seq)"
+                " WHERE seq > ? ORDER BY seq LIMIT ?",
                 (last, PAGE),
             )
             if not rows:
                 return
-            for seq, digest, outcome in rows:
+            for seq, digest, outcome, *rest in rows:
                 if outcome not in OUTCOMES:
                     raise damaged(self.path, f"record {seq} has outcome {outcome}")
-                yield seq, Known(digest, OUTCOMES[outcome])
+                yield seq, Known(digest, OUTCOMES[outcome], *rest)
             last = rows[-1][0]
 
     def lines(self) -> Iterator[OutcomeLine]:
@@ -177,21 +280,44 @@ class Journal:
         try:
             if is_unwritten(self._database):
                 create(self._database, connection_identity)
+                _sync_directory(self.path.parent)
             else:
                 self.resumed = True
             version = version_of(self._database, self.path)
             self._refuse_another(connection_identity)
             self._database.execute("PRAGMA journal_mode = WAL")
-            # A killed process loses nothing that was committed; only a power cut may lose what is not yet synced.
-            self._database.execute("PRAGMA synchronous = NORMAL")
             upgrade(self._database, version)
             mark_interrupted(self._database)
+            self._begin_run()
+            # A killed process loses nothing that was committed; only a power cut may lose what is not yet synced.
+            self._database.execute(f"PRAGMA synchronous = {'FULL' if self.waits_for_the_disk else 'NORMAL'}")
         except sqlite3.Error as error:
             self._database.close()
             raise fault(self.path, error) from None
         except JournalError:
             self._database.close()
             raise
+
+    def _begin_run(self) -> None:
+        """Count this run, and find out whether the machine has gone down since the last: one synced transaction."""
+        execute = self._database.execute
+        values = dict(execute("SELECT key, value FROM run").fetchall())
+        boot = boot_id()
+        self.identity = values.get("journal") or identity()
+        self.runs = int(values.get("runs", 0)) + 1
+        horizon = int(values.get("horizon", 0))
+        self.outlived_the_machine = horizon > 0 and values.get("boot") != boot
+        execute("BEGIN IMMEDIATE")
+        if self.outlived_the_machine:
+            execute(_MARK_DOUBT, (horizon,))
+        self.is_keyed = self.is_keyed and (self.runs == 1 or values.get("keyed") == "1")
+        notes = {"journal": self.identity, "runs": self.runs, "boot": boot, "horizon": 0, "keyed": int(self.is_keyed)}
+        if self._request_id_header is not None:
+            notes["request_id_header"] = self._request_id_header
+        for key, value in notes.items():
+            self._set(key, value)
+        execute("COMMIT")
+        self.in_doubt = frozenset(seq for (seq,) in execute("SELECT seq FROM doubt"))
 
     def _refuse_another(self, connection_identity: str) -> None:
         owner = self._database.execute("SELECT value FROM run WHERE key = 'connection'").fetchone()
@@ -209,10 +335,21 @@ def _file_of(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def _sync_directory(directory: Path) -> None:
+    """Let the names in it survive a power cut, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def _open(path: Path) -> sqlite3.Connection:
     try:
         # The lock keeps other runs out; readers cannot block a writer in WAL mode, but a checkpoint may wait.
-        return sqlite3.connect(path, isolation_level=None, timeout=5.0)
+        # Full durability commits in threads, one after the other.
+        return sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
     except sqlite3.Error as error:
         raise storage_error(path, error) from None
 
@@ -236,6 +373,19 @@ def _remove(path: Path) -> None:
             raise StorageError(f"{path}: {describe(error)}") from None
 
 
-def _outcome_row(line: OutcomeLine) -> tuple[int, int, int | None, int, str | None, float, str | None]:
+def _outcome_row(result: Result) -> tuple[object, ...]:
+    line, attempts, _ = result
     code = OUTCOME_CODES[line.outcome]
-    return line.seq, code, line.status, line.attempts, line.etag, line.seconds, line.error
+    row = (line.seq, code, line.status, line.attempts, line.etag, line.seconds, line.error)
+    if not attempts:
+        return (*row, None, None, None)
+    decisive = attempts[0] if len(attempts) == 1 else join(attempts)
+    return (*row, decisive.bytes_sent, decisive.bytes_received, decisive.reused)
+
+
+def _attempt_rows(result: Result) -> list[tuple[object, ...]]:
+    seq = result.line.seq
+    return [
+        (seq, number, CODES[each.outcome], each.status, each.bytes_sent, each.bytes_received, each.reused, each.error)
+        for number, each in enumerate(result.attempts, result.before + 1)
+    ]

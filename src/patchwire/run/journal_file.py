@@ -8,15 +8,17 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any, Final
 
-from patchwire.delivery.outcome import Outcome, OutcomeLine, line_from
+from patchwire.delivery.outcome import Outcome
+from patchwire.delivery.outcome_line import OutcomeLine, line_from
 from patchwire.errors import JournalError, StorageError
 from patchwire.files.lock import FileLock, LockedError
 from patchwire.files.read import describe
 
 APPLICATION_ID: Final = 0x50574A31  # "PWJ1"
-SCHEMA_VERSION: Final = 2
-"""Version 1 had no table of settlements."""
+SCHEMA_VERSION: Final = 3
+"""Version 1 had no table of settlements, version 2 no evidence of attempts and no horizon."""
 INTERRUPTED: Final = "interrupted before an answer was recorded"
+POWER_CUT: Final = "may have been sent before the machine went down"
 PAGE: Final = 1000
 
 CODES: Final = {Outcome.APPLIED: 1, Outcome.REJECTED: 2, Outcome.NOT_SENT: 3, Outcome.UNKNOWN: 4}
@@ -27,13 +29,24 @@ _SETTLEMENT = (
     "CREATE TABLE settlement (number INTEGER PRIMARY KEY, seq INTEGER NOT NULL, word TEXT NOT NULL, reason TEXT,"
     " at REAL NOT NULL, before TEXT NOT NULL)"
 )
+# A row for each attempt of a record that took several; the evidence of an only one stands in its outcome.
+_ATTEMPT = (
+    "CREATE TABLE attempt (seq INTEGER NOT NULL, number INTEGER NOT NULL, outcome INTEGER NOT NULL, status INTEGER,"
+    " bytes_sent INTEGER, bytes_received INTEGER, reused INTEGER, error TEXT, PRIMARY KEY (seq, number)) WITHOUT ROWID"
+)
+_EVIDENCE = ("bytes_sent", "bytes_received", "reused")
+# Records that a power cut may have robbed of their rows, until a run meets them.
+_DOUBT = "CREATE TABLE doubt (seq INTEGER PRIMARY KEY)"
 _SCHEMA = (
     "CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE intent (seq INTEGER PRIMARY KEY, digest BLOB NOT NULL, path TEXT NOT NULL, id TEXT,"
     " properties BLOB)",
     "CREATE TABLE outcome (seq INTEGER PRIMARY KEY, outcome INTEGER NOT NULL, status INTEGER,"
-    " attempts INTEGER NOT NULL, etag TEXT, seconds REAL NOT NULL, error TEXT)",
+    " attempts INTEGER NOT NULL, etag TEXT, seconds REAL NOT NULL, error TEXT, bytes_sent INTEGER,"
+    " bytes_received INTEGER, reused INTEGER)",
     _SETTLEMENT,
+    _ATTEMPT,
+    _DOUBT,
 )
 
 
@@ -120,7 +133,12 @@ def upgrade(database: sqlite3.Connection, version: int) -> None:
     if version == SCHEMA_VERSION:
         return
     database.execute("BEGIN IMMEDIATE")
-    database.execute(_SETTLEMENT)
+    if version < 2:
+        database.execute(_SETTLEMENT)
+    for name in _EVIDENCE:
+        database.execute(f"ALTER TABLE outcome ADD COLUMN {name} INTEGER")
+    database.execute(_ATTEMPT)
+    database.execute(_DOUBT)
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     database.execute("COMMIT")
 
@@ -128,7 +146,7 @@ def upgrade(database: sqlite3.Connection, version: int) -> None:
 def mark_interrupted(database: sqlite3.Connection) -> None:
     """Make unknown what a kill has left without outcome. Only for who holds the journal's lock."""
     database.execute(
-        "INSERT INTO outcome SELECT seq, ?, NULL, 1, NULL, 0, ? FROM intent"
+        "INSERT INTO outcome SELECT seq, ?, NULL, 1, NULL, 0, ?, NULL, NULL, NULL FROM intent"
         " WHERE seq NOT IN (SELECT seq FROM outcome)",
         (CODES[Outcome.UNKNOWN], INTERRUPTED),
     )

@@ -10,7 +10,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from patchwire.delivery.outcome import Outcome, OutcomeLine
+from patchwire.delivery.outcome import Outcome
+from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.errors import JournalError, PatchwireError
 from patchwire.files.lock import is_locked
 from patchwire.files.read import describe

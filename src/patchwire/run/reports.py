@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from patchwire.delivery.outcome import Outcome, OutcomeLine
+from patchwire.delivery.outcome import Outcome
+from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.errors import StorageError
-from patchwire.files.outcomes import LineFile, encode
+from patchwire.files.outcomes import LineFile, drop_superseded, encode
+from patchwire.run.journal import Result
 
 RECORD_FILES: Final = {
     "failed": frozenset({Outcome.REJECTED.value, Outcome.NOT_SENT.value}),
     "unknown": frozenset({Outcome.UNKNOWN.value}),
 }
 """Which outcomes send a record's line to which file."""
+_APPLIED: Final = Outcome.APPLIED.value
 
 
 class Reports:
@@ -26,17 +29,28 @@ class Reports:
         """Of this run and those it resumes: the four outcomes, and `pending`."""
         self.settled_now = 0
         """Records that this run has settled."""
+        self.failed_now = 0
+        """How many of them were not applied."""
+        self.invalid = 0
+        """Lines of the input that are no records, and were passed over."""
         self.bytes_passed = 0
         """Octets of the input's lines that have an outcome."""
         self._files = {"output": output, "failed": failed, "unknown": unknown}
+        self._taken_up: dict[int, bytes] = {}
+        self._superseded: set[int] = set()
 
-    def take(self, lines: list[OutcomeLine], sources: list[bytes]) -> None:
+    def take(self, results: list[Result], sources: list[bytes]) -> None:
         """Count and write these outcomes; `sources` are their records' lines. StorageError names the file."""
         counts = self.counts
-        for line in lines:
+        lines = [result.line for result in results]
+        for line, _, before in results:
             counts[line.outcome] += 1
+            if line.outcome != _APPLIED:
+                self.failed_now += 1
             if line.pending is True:
                 counts["pending"] += 1
+            if before:
+                self._supersede(line)
         self.settled_now += len(lines)
         self.bytes_passed += sum(map(len, sources)) + len(sources)
         if self._files["output"] is not None:
@@ -53,21 +67,41 @@ class Reports:
             if outcome.value in outcomes:
                 self._write(role, [source])
 
+    def take_up(self, seq: int, source: bytes, *, counted: bool) -> None:
+        """A record that earlier runs have left unknown is sent again; whether it is in the counts already."""
+        self._taken_up[seq] = source
+        if not counted:
+            self.counts[Outcome.UNKNOWN.value] += 1
+
     def close(self, *, complete: bool) -> None:
         """Write out and close every file. StorageError names the first that fails; all are closed.
+
+        What was sent again stands in the output once from then on.
 
         Unless this run has met again all that earlier runs have settled, what those wrote to `failed` and `unknown`
         says more than what this one could write, and stays.
         """
         failure: StorageError | None = None
+        try:
+            self._write("unknown", list(self._taken_up.values()))
+        except StorageError as error:
+            failure = error
         for role, file in self._files.items():
             if file is not None:
                 try:
                     file.close(keep=complete or role == "output")
                 except StorageError as error:
                     failure = failure or error
+        output = self._files["output"]
+        if failure is None and output is not None and self._superseded:
+            drop_superseded(output.name, self._superseded)
         if failure is not None:
             raise failure
+
+    def _supersede(self, line: OutcomeLine) -> None:
+        self.counts[Outcome.UNKNOWN.value] -= 1
+        self._taken_up.pop(line.seq, None)
+        self._superseded.add(line.seq)
 
     def _write(self, role: str, lines: list[bytes]) -> None:
         file = self._files[role]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from patchwire.delivery.outcome import Outcome, OutcomeLine
+from patchwire.delivery.outcome import Outcome
+from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.errors import JournalError
 from patchwire.files.outcomes import encode
 from patchwire.run.journal_file import (
@@ -81,6 +82,7 @@ def _settle(database: sqlite3.Connection, path: Path, seq: int, word: Word, reas
     else:
         database.execute("DELETE FROM outcome WHERE seq = ?", (seq,))
         database.execute("DELETE FROM intent WHERE seq = ?", (seq,))
+        database.execute("DELETE FROM attempt WHERE seq = ?", (seq,))
     return Settled(seq, line.path, _count_held(database, line))
 
 

@@ -1,39 +1,56 @@
-"""A worker: it owns one connection, and brings one record after another to an outcome on it."""
+"""A worker: it brings one record after another to an outcome, over a sender of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from typing import Final
 
+import msgspec
 import trio
 from msgspec import Struct
 
-from patchwire.auth.flow import Authentication
+from patchwire.delivery.labels import Labels
 from patchwire.delivery.outcome import Attempt, Outcome, join, judge
 from patchwire.delivery.record import Record
-from patchwire.delivery.retry import RetryPolicy, next_attempt
-from patchwire.errors import ConnectError, CredentialsRejectedError, LocalProtocolError, Sent
+from patchwire.delivery.retry import Again, RetryPolicy, next_attempt
+from patchwire.delivery.validators import PRECONDITION_FAILED, is_strong
+from patchwire.errors import ConnectError, CredentialsRejectedError, LocalProtocolError, PatchwireError, Sent
 from patchwire.http.fields import retry_after
-from patchwire.http.message import Request, Response
-from patchwire.net.connection import Connection, Reply
-from patchwire.net.credentials import CredentialsGate
-from patchwire.net.perform import perform
+from patchwire.http.message import Request
+from patchwire.net.connection import Reply
 from patchwire.net.sources import jitter, now
-from patchwire.settings.connection import ConnectionSettings
+from patchwire.run.pacer import StoppedError
+from patchwire.run.precondition import Preconditions, Unfetched
+from patchwire.run.sender import Sender
+from patchwire.run.verification import verified
 
 
 class Delivery(Struct):
-    """A record with its attempts. What stops the run stands beside them."""
+    """A record with this run's attempts. What stops the run stands beside them."""
 
     record: Record
-    attempts: list[Attempt]
-    seconds: float
+    attempts: list[Attempt] = []
+    seconds: float = 0.0
+    verified: Attempt | None = None
+    """What a look at the resource has shown, where it ended the doubt."""
+    note: str | None = None
+    """What a look at the resource has shown, where it did not."""
     refusal: str | None = None
     """The server does not accept the credentials."""
     unreachable: ConnectError | None = None
+    postponed: float | None = None
+    """Seconds for which the origin asks to be left alone, where that is longer than a run waits."""
     unsendable: bool = False
-    """HTTP does not allow the request."""
+    """HTTP does not allow the request, or what it needs cannot be had."""
     unfinished: bool = False
     """The record was given up before its turn was over; if nothing may have been applied, a resume sends it."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What is known by now, with the attempts of earlier runs; None where there was none."""
+        if self.verified is not None:
+            return Outcome.APPLIED
+        attempts = [*self.record.earlier, *self.attempts]
+        return join(attempts).outcome if attempts else None
 
     @property
     def at_an_end(self) -> bool:
@@ -42,114 +59,190 @@ class Delivery(Struct):
 
     @property
     def to_be_sent_again(self) -> bool:
-        """Whether a resume may send it as if it had never been sent."""
-        given_up = self.unfinished or self.unreachable is not None or self.refusal is not None
-        return given_up and join(self.attempts).outcome in (Outcome.NOT_SENT, Outcome.REJECTED)
+        """Whether a resume may take it as if this run had never sent it."""
+        if not self.attempts:
+            return self.verified is None
+        stopped = self.refusal is not None or self.unreachable is not None or self.postponed is not None
+        return (self.unfinished or stopped) and join(self.attempts).outcome in (Outcome.NOT_SENT, Outcome.REJECTED)
+
+
+class Delivering(Struct, frozen=True):
+    """What all workers of a run have in common. `stop` is set when nothing more is to be sent."""
+
+    policy: RetryPolicy
+    labels: Labels
+    preconditions: Preconditions
+    unknown_statuses: frozenset[int]
+    is_keyed: bool
+    """Whether earlier runs have sent idempotency keys too."""
+    retries_unknown: bool
+    """Whether what an earlier run has left unknown is sent again."""
+    verifies: bool
+    """Whether the doubt is to be ended by a look at the resource, where that can end it."""
+    stop: trio.Event
 
 
 class Worker:
-    """Delivers records, one at a time. `connect` opens its connection whenever it has none that is fit for use."""
+    """Delivers records, one at a time."""
 
-    def __init__(
-        self,
-        settings: ConnectionSettings,
-        authentication: Authentication,
-        connect: Callable[[], Awaitable[Connection]],
-        policy: RetryPolicy,
-        credentials: CredentialsGate,
-        stop: trio.Event,
-    ) -> None:
-        self._unknown_statuses = frozenset(settings.outcomes.unknown_statuses)
-        self._authentication = authentication
-        self._connect = connect
-        self._policy = policy
-        self._credentials = credentials
-        self._stop = stop
-        self._connection: Connection | None = None
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
+    def __init__(self, sender: Sender, delivering: Delivering) -> None:
+        self._sender = sender
+        self._with = delivering
 
     async def deliver(self, record: Record) -> Delivery:
         """Bring the record to an outcome: the attempts it took, of which the last may have been given up."""
-        request = record.request
-        delivery = Delivery(record, [], 0.0)
+        delivery = Delivery(record)
         started = trio.current_time()
-        while True:
-            attempt = await self._attempt(request, delivery)
-            delivery.attempts.append(attempt)
-            if attempt.outcome is Outcome.APPLIED or delivery.at_an_end:
-                break
-            again = next_attempt(
-                delivery.attempts,
-                idempotent=record.idempotent,
-                expects=request.header(b"expect") is not None,
-                policy=self._policy,
-                now=trio.current_time(),
-                jitter=jitter(),
-            )
-            if again is None:
-                break
-            if await self._stopped_before(again.at):
-                delivery.unfinished = True
-                break
-            if again.without_expect:
-                request = request.without_header(b"expect")
+        self._sender.admitted()
+        try:
+            if not record.earlier or await self._is_to_be_sent_again(delivery):
+                await self._send(self._with.labels.keyed(record), delivery)
+            if self._with.verifies and delivery.attempts and delivery.outcome is Outcome.UNKNOWN:
+                await self._verify(delivery)
+        except StoppedError:
+            delivery.unfinished = True
         delivery.seconds = trio.current_time() - started
+        self._sender.share()
         return delivery
 
-    async def _attempt(self, request: Request, delivery: Delivery) -> Attempt:
+    async def _is_to_be_sent_again(self, delivery: Delivery) -> bool:
+        """Of a record that an earlier run has left unknown."""
+        if self._with.verifies:
+            await self._verify(delivery)
+            if delivery.verified is not None:
+                return False
+        record = delivery.record
+        return not delivery.at_an_end and (self._with.retries_unknown or self._is_harmless(record, record.request))
+
+    async def _send(self, request: Request, delivery: Delivery) -> None:
+        renewals = 0
+        while True:
+            request = await self._attempt(request, delivery)
+            last = delivery.attempts[-1]
+            if last.outcome is Outcome.APPLIED or delivery.at_an_end:
+                return
+            if last.status == PRECONDITION_FAILED and self._may_renew(delivery):
+                renewed = await self._renewed(request, delivery, renewals)
+                if renewed is None:
+                    return
+                request, renewals = renewed, renewals + 1
+                continue
+            again = self._again(request, delivery)
+            if again is None:
+                return
+            if await self._is_stopped_before(again.at):
+                delivery.unfinished = True
+                return
+            if again.without_expect:
+                request = request.without_header(b"expect")
+
+    async def _attempt(self, request: Request, delivery: Delivery) -> Request:
+        """Make one more attempt. Returns the request as it went out, with the tag that was fetched for it."""
+        preconditions = self._with.preconditions
         try:
-            reply, result = await perform(self._authentication.flow(request), self._send)
-        except CredentialsRejectedError as error:
-            delivery.refusal = str(error)
-            return Attempt(Outcome.NOT_SENT, Sent.NO, error=str(error))
-        except ConnectError as error:
-            delivery.unreachable = error
-            return Attempt(Outcome.NOT_SENT, Sent.NO, error=str(error))
-        except LocalProtocolError as error:
-            delivery.unsendable = True
-            return Attempt(Outcome.NOT_SENT, Sent.NO, error=str(error))
+            if preconditions.lacks_tag(request):
+                tag = await preconditions.fetch(self._sender, request)
+                if isinstance(tag, Unfetched):
+                    delivery.attempts.append(tag.attempt)
+                    delivery.unsendable = tag.is_final
+                    return request
+                request = request.with_header(b"If-Match", tag)
+            record = delivery.record
+            number = record.attempts_before + len(delivery.attempts) + 1
+            reply, result = await self._sender.send(self._with.labels.identified(request, record.seq, number))
+        except _STOPPING as error:
+            _note(error, delivery)
+            delivery.attempts.append(Attempt(Outcome.NOT_SENT, Sent.NO, error=str(error)))
+            return request
         if result is not None:
             delivery.refusal = result.refusal
-        response = reply.response
-        if response is not None and response.status == 421:
-            self.close()  # it asks for another connection (RFC 9110 section 15.5.20)
-        if response is None:
-            return Attempt(judge(reply.sent, None, ()), reply.sent, error=str(reply.error))
-        return self._answered(reply.sent, response)
+        if reply.response is not None:
+            preconditions.validators.learn(request, reply.response)
+        delivery.attempts.append(self._judged(reply))
+        return request
 
-    def _answered(self, sent: Sent, response: Response) -> Attempt:
+    def _judged(self, reply: Reply) -> Attempt:
+        response = reply.response
+        evidence = (reply.bytes_sent, reply.bytes_received, reply.reused)
+        if response is None:
+            outcome = judge(reply.sent, None, ())
+            return Attempt(outcome, reply.sent, None, None, str(reply.error), None, *evidence)
         etag = response.header(b"etag")
         pause = response.header(b"retry-after")
         return Attempt(
-            judge(sent, response.status, self._unknown_statuses),
-            sent,
+            judge(reply.sent, response.status, self._with.unknown_statuses),
+            reply.sent,
             response.status,
             None if etag is None else etag.decode("latin-1"),
             response.error,
             None if pause is None else retry_after(pause, now()),
+            *evidence,
         )
 
-    async def _send(self, request: Request) -> Reply:
-        return await self._credentials.send(request, self._exchange)
+    def _again(self, request: Request, delivery: Delivery) -> Again | None:
+        policy = self._with.policy
+        again = next_attempt(
+            delivery.attempts,
+            resendable=self._is_harmless(delivery.record, request),
+            expects=request.header(b"expect") is not None,
+            policy=policy,
+            now=trio.current_time(),
+            jitter=jitter(),
+        )
+        pause = delivery.attempts[-1].retry_after
+        if again is None and pause is not None and pause > policy.max_retry_after:
+            delivery.postponed = pause
+        return again
 
-    async def _exchange(self, request: Request) -> Reply:
-        if self._connection is not None and self._connection.usable:
-            reply = await self._connection.exchange(request)
-            if reply.sent is not Sent.NO or not reply.reused:
-                return reply
-        # An idle connection that the server has closed meanwhile is the ordinary end of it, and no attempt.
-        self._connection = await self._connect()
-        reply = await self._connection.exchange(request)
-        if isinstance(reply.error, ConnectError):
-            raise reply.error  # the server rejected our certificate behind the handshake: its state, not the record's
-        return reply
+    def _is_harmless(self, record: Record, request: Request) -> bool:
+        """Whether the request may be sent again after an attempt that may have been applied."""
+        if record.idempotent:
+            return True
+        if self._with.labels.idempotency_key and (self._with.is_keyed or not record.earlier):
+            return True
+        return self._with.preconditions.validators.are_honoured and is_strong(request.header(b"if-match") or b"")
 
-    async def _stopped_before(self, at: float) -> bool:
+    def _may_renew(self, delivery: Delivery) -> bool:
+        """Whether the tag that was refused is one that was fetched, and the refusal settles the record."""
+        fetched = self._with.preconditions.lacks_tag(delivery.record.request)
+        return fetched and delivery.outcome is Outcome.REJECTED
+
+    async def _renewed(self, request: Request, delivery: Delivery, renewals: int) -> Request | None:
+        try:
+            renewed, fault = await self._with.preconditions.renewed(self._sender, request, renewals)
+        except _STOPPING as error:
+            _note(error, delivery)
+            return None
+        if fault is not None:
+            delivery.attempts[-1] = msgspec.structs.replace(delivery.attempts[-1], error=fault)
+        return renewed
+
+    async def _verify(self, delivery: Delivery) -> None:
+        try:
+            found = await verified(self._sender, delivery.record.request, self._with.stop)
+        except _STOPPING as error:
+            _note(error, delivery)
+            return
+        if isinstance(found, Attempt):
+            delivery.verified = found
+        else:
+            delivery.note = found
+
+    async def _is_stopped_before(self, at: float) -> bool:
         """Wait until `at`; whether the run was stopped meanwhile."""
         with trio.move_on_at(at):
-            await self._stop.wait()
-        return self._stop.is_set()
+            await self._with.stop.wait()
+        return self._with.stop.is_set()
+
+
+_STOPPING: Final = (CredentialsRejectedError, ConnectError, LocalProtocolError)
+"""With these nothing was sent, and nothing more is to be."""
+
+
+def _note(error: PatchwireError, delivery: Delivery) -> None:
+    if isinstance(error, CredentialsRejectedError):
+        delivery.refusal = str(error)
+    elif isinstance(error, ConnectError):
+        delivery.unreachable = error
+    else:
+        delivery.unsendable = True

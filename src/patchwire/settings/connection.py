@@ -30,10 +30,13 @@ class Outcomes(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
-    """Timeouts in seconds, sizes in bytes."""
+    """Timeouts in seconds, sizes in bytes. `response_timeout` runs from the end of a request to that of its response,
+    however steadily it drips; `read_timeout` bounds each silence in it.
+    """
 
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
+    response_timeout: float = 300.0
     max_response_head: int = 65_536
     max_response_body: int = 16_777_216
 

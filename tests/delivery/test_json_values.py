@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from patchwire.loopback.json_values import ContentRefusedError, Fault, Json, equal, parse_json
+from patchwire.delivery.json_values import ContentRefusedError, Fault, Json, equal, parse_json
 
 
 @pytest.mark.parametrize(

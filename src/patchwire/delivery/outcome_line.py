@@ -1,0 +1,104 @@
+"""The outcome of a record as a line of --output says it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from patchwire.delivery.outcome import Attempt, Outcome, join
+from patchwire.delivery.record import Record
+
+
+class OutcomeLine(Struct):
+    """The outcome of a record, as it stands in --output."""
+
+    seq: int
+    id: str
+    path: str
+    outcome: str
+    status: int | None
+    attempts: int
+    etag: str | None
+    seconds: float
+    error: str | None
+    pending: bool | UnsetType = UNSET
+    partial: bool | UnsetType = UNSET
+    properties: msgspec.Raw | UnsetType = UNSET
+
+
+def outcome_line(
+    record: Record,
+    attempts: Sequence[Attempt],
+    seconds: float,
+    *,
+    verified: Attempt | None = None,
+    note: str | None = None,
+) -> OutcomeLine:
+    """What --output says of a record after these attempts, and those of earlier runs; at least one in all.
+
+    `verified` is what a look at the resource has found, which decides; `note`, why a look could not end the doubt.
+    """
+    decisive = verified or join([*record.earlier, *attempts])
+    error = decisive.error
+    if note is not None and decisive.outcome is Outcome.UNKNOWN:
+        error = f"{error or f'answered with {decisive.status}'}; {note}"
+    return line_from(
+        record.seq,
+        record.id,
+        record.path,
+        decisive.outcome,
+        decisive.status,
+        attempts=record.attempts_before + len(attempts),
+        etag=decisive.etag,
+        seconds=seconds,
+        error=error,
+        properties=record.properties,
+    )
+
+
+def held_line(record: Record, holder: str) -> OutcomeLine:
+    """What --output says of a record that is not sent because the record `holder` of its lane is unknown."""
+    return line_from(
+        record.seq,
+        record.id,
+        record.path,
+        Outcome.NOT_SENT,
+        None,
+        attempts=0,
+        etag=None,
+        seconds=0.0,
+        error=f"held by {holder}",
+        properties=record.properties,
+    )
+
+
+def line_from(
+    seq: int,
+    record_id: str,
+    path: str,
+    outcome: Outcome,
+    status: int | None,
+    *,
+    attempts: int,
+    etag: str | None,
+    seconds: float,
+    error: str | None,
+    properties: bytes,
+) -> OutcomeLine:
+    """The outcome line of these values; `pending` and `partial` follow from 202 and 207."""
+    return OutcomeLine(
+        seq,
+        record_id,
+        path,
+        outcome.value,
+        status,
+        attempts,
+        etag,
+        round(seconds, 6),
+        error,
+        pending=True if status == 202 else UNSET,
+        partial=True if status == 207 else UNSET,
+        properties=msgspec.Raw(properties) if properties else UNSET,
+    )

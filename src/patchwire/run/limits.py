@@ -1,0 +1,49 @@
+"""When a run stops itself: too many failures, or an origin that gives no answers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import trio
+from msgspec import Struct
+
+from patchwire.delivery.validators import Validators
+from patchwire.errors import OriginError, PatchwireError, RunLimitError
+from patchwire.run.pacer import Pacer
+from patchwire.run.reports import Reports
+
+FEWEST: Final = 100
+"""Records, below which a rate of failures says nothing."""
+
+
+class RunLimits(Struct, frozen=True, kw_only=True):
+    """What was asked for, and whom it is about."""
+
+    origin: str
+    validators: Validators
+    patience: float
+    """Seconds without an answer, while records are sent."""
+    max_failures: int | None = None
+    """Records that are not applied."""
+    max_failure_rate: float | None = None
+    """Their share of all, from 0 to 1."""
+
+    def failure(self, reports: Reports, pacer: Pacer) -> PatchwireError | None:
+        """Why the run is to stop, if it is."""
+        health = pacer.pace.health
+        if health.is_bad and health.bad_for(trio.current_time()) > self.patience:
+            problem = f"{self.origin} has ended {health.losses} connections in a row without an answer"
+            return OriginError(f"{problem}; nothing more was sent to it", origin=self.origin)
+        if self.validators.never_match:
+            problem = f"{self.origin} answers 412 to the very entity tags that it gives, so no If-Match can match"
+            return OriginError(f"{problem}; run without --if-match fetch", origin=self.origin)
+        return self._too_many(reports)
+
+    def _too_many(self, reports: Reports) -> PatchwireError | None:
+        failed, settled = reports.failed_now, reports.settled_now
+        said = f"stopped, since {failed:,} of {settled:,} records were not applied"
+        if self.max_failures is not None and failed > self.max_failures:
+            return RunLimitError(f"{said} (--max-failures {self.max_failures})")
+        if self.max_failure_rate is not None and settled >= FEWEST and failed > self.max_failure_rate * settled:
+            return RunLimitError(f"{said} (--max-failure-rate {self.max_failure_rate:g})")
+        return None

@@ -1,0 +1,90 @@
+"""Sending one request: on a connection that is fit for it, at the pace in force, with the credentials it needs."""
+
+from __future__ import annotations
+
+import trio
+
+from patchwire.auth.flow import Authentication, FlowResult
+from patchwire.errors import ConnectError, PatchwireError, Sent
+from patchwire.http.message import Request
+from patchwire.net.connection import Connection, Reply
+from patchwire.net.credentials import CredentialsGate
+from patchwire.net.perform import perform
+from patchwire.run.origin import OriginGate
+from patchwire.run.pacer import Pacer
+
+
+class Sender:
+    """Owns one connection at a time, which `gate` opens whenever it has none that is fit for use."""
+
+    def __init__(
+        self, authentication: Authentication, gate: OriginGate, credentials: CredentialsGate, pacer: Pacer
+    ) -> None:
+        self._authentication = authentication
+        self._gate = gate
+        self._credentials = credentials
+        self._pacer = pacer
+        self._connection: Connection | None = None
+        self._is_admitted = False
+        self._keep_body = False
+        self._sent_at = 0.0
+
+    def admitted(self) -> None:
+        """The pace has already taken the next request into account."""
+        self._is_admitted = True
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def share(self) -> None:
+        """Leave the connection to another, where one is waited for."""
+        if self._gate.is_awaited and self._connection is not None and self._connection.usable:
+            self._gate.offer(self._connection)
+            self._connection = None
+
+    async def send(self, request: Request, *, keep_body: bool = False) -> tuple[Reply, FlowResult | None]:
+        """What came of the request, and what its authentication makes of it.
+
+        Raises ConnectError, CredentialsRejectedError, LocalProtocolError and StoppedError: nothing was sent then.
+        """
+        self._keep_body = keep_body
+        return await perform(self._authentication.flow(request), self._send)
+
+    async def _send(self, request: Request) -> Reply:
+        return await self._credentials.send(request, self._exchange)
+
+    async def _exchange(self, request: Request) -> Reply:
+        if self._is_admitted:
+            self._is_admitted = False
+        else:
+            await self._pacer.admit()
+        reply = await self._exchanged(request)
+        self._pacer.observe(reply, self._sent_at)
+        if reply.response is not None:
+            self._gate.heard()
+            if reply.response.status == 421:
+                self.close()  # it asks for another connection (RFC 9110 section 15.5.20)
+        return reply
+
+    async def _exchanged(self, request: Request) -> Reply:
+        connection = self._connection
+        if connection is not None and connection.usable:
+            reply = await self._on(connection, request)
+            if reply.sent is not Sent.NO:
+                return reply
+            # An idle connection that the server has closed meanwhile is the ordinary end of it, and no attempt.
+        connection = self._connection = await self._gate.connect()
+        while True:
+            reply = await self._on(connection, request)
+            if isinstance(reply.error, ConnectError):
+                raise reply.error  # our certificate was rejected behind the handshake: the origin's state
+            if reply.sent is not Sent.NO:
+                return reply
+            failure = reply.error or PatchwireError("the connection was closed")
+            connection = self._connection = await self._gate.connect_after(failure, str(request.origin))
+
+    async def _on(self, connection: Connection, request: Request) -> Reply:
+        self._sent_at = trio.current_time()
+        return await connection.exchange(request, keep_body=self._keep_body)
