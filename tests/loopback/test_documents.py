@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
-from patchwire.delivery.merge_patch import merge_patch
-from patchwire.loopback.documents import document_of, patched
 from patchwire.delivery.json_values import ContentRefusedError, Fault
+from patchwire.delivery.merge_patch import merge_patch
+from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
+from patchwire.loopback.documents import document_of, patched
 from tests.support.vectors import VECTORS, load, needs_vectors
 
 # RFC 7396 appendix A

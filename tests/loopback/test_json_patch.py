@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from patchwire.loopback.json_patch import MAX_COPIED, json_patch
 from patchwire.delivery.json_values import ContentRefusedError, Fault, equal
+from patchwire.loopback.json_patch import MAX_COPIED, json_patch
 from tests.support.vectors import VECTORS, load, needs_vectors
 
 

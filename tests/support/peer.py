@@ -55,6 +55,8 @@ class RequestReader:
     def __init__(self, stream: trio.abc.ReceiveStream) -> None:
         self._stream = stream
         self._buffer = b""
+        self.fields: dict[str, str] = {}
+        """Those of the last request, by names in lower case."""
 
     async def next(self) -> tuple[str, str, bytes] | None:
         """Method, target and body; None when the client has closed."""
@@ -65,8 +67,9 @@ class RequestReader:
             self._buffer += data
         head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
         first, *fields = head.split(b"\r\n")
-        lengths = [line.split(b":")[1] for line in fields if line.lower().startswith(b"content-length:")]
-        length = int(lengths[0]) if lengths else 0
+        lines = (line.decode("latin-1").partition(":") for line in fields)
+        self.fields = {name.lower(): value.strip() for name, _, value in lines}
+        length = int(self.fields.get("content-length", "0"))
         while len(self._buffer) < length:
             data = await self._stream.receive_some()
             if not data:

@@ -25,6 +25,7 @@ class OriginGate:
         self._dial_once = dial
         self._stop = stop
         self._was_up = False
+        self._dialing = 0
         self._down_since: float | None = None
         self._delay = FIRST_DELAY
         self._prober = trio.Lock()
@@ -57,14 +58,16 @@ class OriginGate:
         """
         if self._failure is not None:
             raise self._failure
-        if not self._prober.locked():
-            try:
-                return await self._dial()
-            except ConnectError as error:
-                if not self._was_up:
-                    self._failure = error
-                    raise
-        return await self._wait(None)
+        if self._prober.locked():
+            return await self._wait(None)
+        try:
+            return await self._dial()
+        except ConnectError as error:
+            failure = error
+        if not self._may_come_up:
+            self._failure = failure
+            raise failure
+        return await self._wait(failure)
 
     async def connect_after(self, failure: PatchwireError, origin: str) -> Connection:
         """A connection after one that took nothing, such as one whose peer accepts and closes."""
@@ -76,9 +79,18 @@ class OriginGate:
             connection.close()
 
     async def _dial(self) -> Connection:
-        connection = await self._dial_once()
+        self._dialing += 1
+        try:
+            connection = await self._dial_once()
+        finally:
+            self._dialing -= 1
         self._was_up = True
         return connection
+
+    @property
+    def _may_come_up(self) -> bool:
+        """Whether it was up before, or others have not failed yet."""
+        return self._was_up or self._dialing > 0
 
     async def _wait(self, failure: ConnectError | None) -> Connection:
         async with self._prober:
@@ -98,7 +110,7 @@ class OriginGate:
             if self._down_since is None:
                 self._down_since = now
             left = self.patience - self.down_for(now)
-            if self._stop.is_set() or left <= 0:
+            if self._stop.is_set() or left <= 0 or not self._may_come_up:
                 self._failure = failure
                 break
             failure = None
