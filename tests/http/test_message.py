@@ -209,3 +209,21 @@ def test_an_origin_whose_host_could_become_two_lines_or_another_place_is_refused
 @pytest.mark.parametrize("host", ["h", "a-b.example", "127.0.0.1", "::1", "fe80::1%25eth0", "xn--caf-dma.example"])
 def test_an_origin_has_a_name_or_an_address(host: str) -> None:
     assert Origin("http", host, 80).host == host
+
+
+@pytest.mark.parametrize("date", [b"Sun, 06 Nov 1994 08:49:37 GMT", b"Sunday, 06-Nov-94 08:49:37 GMT"])
+def test_a_pause_until_a_date_is_held_against_the_date_of_the_answer(date: bytes) -> None:
+    headers = ((b"Retry-After", b"Sun, 06 Nov 1994 08:50:37 GMT"), (b"Date", date))
+    assert Response(503, headers).retry_after(784_200_000.0) == 60
+
+
+@pytest.mark.parametrize("headers", [(), ((b"Date", b"yesterday"),)])
+def test_without_a_date_in_the_answer_a_pause_ends_by_our_clock(headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    asked = (b"Retry-After", b"Sun, 06 Nov 1994 08:50:37 GMT")
+    assert Response(503, (asked, *headers)).retry_after(784_111_777.0) == 60
+
+
+def test_a_pause_in_seconds_needs_no_clock_and_most_answers_ask_for_none() -> None:
+    assert Response(429, ((b"retry-after", b"7"), (b"Date", b"Sun, 06 Nov 1994 08:49:37 GMT"))).retry_after(0.0) == 7
+    assert Response(429, ((b"Retry-After", b"soon"),)).retry_after(0.0) is None
+    assert Response(200).retry_after(0.0) is None

@@ -16,7 +16,7 @@ from patchwire.delivery.rate_limit import UNLIMITED, RateLimit
 TOO_MANY: Final = 429
 UNAVAILABLE: Final = 503
 RARE: Final = 0.1
-"""Below this share of the answers, 503 without Retry-After speaks for a resource and not for the origin."""
+"""Below this share of the answers 503 does not speak of the rate, and without Retry-After not of the origin."""
 FORGETTING: Final = 0.02
 """What one answer weighs in that share."""
 
@@ -64,8 +64,9 @@ class Pace:
     def answered(self, status: int, retry_after: float | None, sent_at: float, now: float) -> None:
         """A request that left at `sent_at` got this status; `retry_after` is the pause it asks for, in seconds."""
         self.health.answered()
-        if status == TOO_MANY or (status == UNAVAILABLE and (retry_after is not None or self._unavailable > RARE)):
-            self._refused(status, retry_after, sent_at, now)
+        counts = status == TOO_MANY or (status == UNAVAILABLE and self._unavailable > RARE)
+        if counts or (status == UNAVAILABLE and retry_after is not None):
+            self._refused(status, retry_after, sent_at, now, counts=counts)
         else:
             self._rate.accepted(now)
             self._concurrency.answered(now - sent_at, now)
@@ -108,9 +109,10 @@ class Pace:
     def _held_until(self) -> float:
         return max(self._paused_until, self.health.probe_at) if self.health.is_bad else self._paused_until
 
-    def _refused(self, status: int, retry_after: float | None, sent_at: float, now: float) -> None:
+    def _refused(self, status: int, retry_after: float | None, sent_at: float, now: float, *, counts: bool) -> None:
         self._refusal = Reason.RATE_REFUSED if status == TOO_MANY else Reason.UNAVAILABLE
-        self._rate.refused(sent_at, now)
+        if counts:
+            self._rate.refused(sent_at, now)
         self._concurrency.overloaded(sent_at, now)
         if retry_after:
             self._paused_until = max(self._paused_until, now + retry_after)

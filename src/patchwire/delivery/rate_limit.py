@@ -96,7 +96,7 @@ class RateLimit:
     def _begin(self, now: float) -> None:
         self._since = now
         self._slot, self._accepted, self._accepted_before = now, 0, 0
-        self._tokens, self._counted_to = min(self._tokens, 0.0), now
+        self._tokens, self._counted_to = 0.0, now  # what left while nothing limited it is not owed
 
     def _learned(self, refused_at: float, now: float) -> float:
         elapsed = max(0.0, now - self._since)

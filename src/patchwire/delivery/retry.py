@@ -63,6 +63,13 @@ def next_attempt(
     return Again(now + jitter * ceiling)
 
 
+def postponement(last: Attempt, policy: RetryPolicy) -> float | None:
+    """The seconds for which an answer that asks for another try wants it put off, where that is not waited for."""
+    pause = last.retry_after
+    asks = last.outcome is Outcome.NOT_SENT or last.status == 503 or last.status in ASKS_FOR_ANOTHER_TRY
+    return pause if asks and pause is not None and pause > policy.max_retry_after else None
+
+
 def _may_repeat(last: Attempt, expects: bool) -> bool:
     if last.outcome is Outcome.NOT_SENT:
         return True

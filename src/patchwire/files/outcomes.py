@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
@@ -70,11 +72,19 @@ class LineFile:
             if not self._is_ours:
                 self._file.flush()
                 return
+            if keep:
+                self._sync()
             self._file.close()
             if self._aside is not None and keep:
                 self._aside.replace(self.name)
             elif self._aside is not None:
                 self._aside.unlink()
+
+    def _sync(self) -> None:
+        """Let the disk have it: what a run has ended with survives a power cut."""
+        self._file.flush()
+        if stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+            os.fsync(self._file.fileno())
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -133,14 +143,17 @@ def drop_superseded(name: str, seqs: Set[int]) -> None:
     anew.close()
 
 
-def refuse_foreign(name: str, what: str) -> None:
-    """InputError where a file stands that holds no lines of JSON objects, and so is nobody's `what`."""
+def refuse_foreign(name: str, what: str, *, may_be_torn: bool = False) -> None:
+    """InputError where a file stands that holds no lines of JSON objects, and so is nobody's `what`.
+
+    Where an earlier run may have written it, it may begin with the zeros that a power cut leaves.
+    """
     try:
         with Path(name).open("rb") as file:
             start = file.read(1) if Path(name).is_file() else b""
     except OSError:
         return  # it is not there, or opening it to write will say more
-    if start not in (b"", b"{"):
+    if start not in (b"", b"{") and not (may_be_torn and start == b"\0"):
         raise InputError(name, f"holds something else than {what}, which would be lost; name another file")
 
 

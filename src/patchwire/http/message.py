@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from patchwire.errors import LocalProtocolError
+from patchwire.http.fields import http_date, retry_after
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Field lines in the order they stand on the wire: (name, value), names in the case they were written."""
@@ -124,6 +125,18 @@ class Response(Struct, frozen=True):
     def all_values(self, name: bytes) -> list[bytes]:
         """Every value of the field, in the order received. `name` in lower case."""
         return all_values(self.headers, name)
+
+    def retry_after(self, now: float) -> float | None:
+        """The seconds that it asks to wait (RFC 9110 section 10.2.3), or None.
+
+        A date is held against its own Date, where it has one: its clock and that of `now` may differ.
+        """
+        value = self.header(b"retry-after")
+        if value is None:
+            return None
+        date = self.header(b"date")
+        sent_at = None if date is None else http_date(date.decode("latin-1"), now)
+        return retry_after(value, now if sent_at is None else sent_at)
 
 
 def request_to(method: str, url: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Request:

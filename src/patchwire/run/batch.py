@@ -334,9 +334,10 @@ async def _validate(options: BatchOptions, parser: RecordParser) -> None:
 
 def _refuse_foreign_files(options: BatchOptions) -> None:
     """Before --fresh forgets anything: InputError where a file to be written is nobody's outcomes or records."""
+    resumes = not options.fresh and Path(options.journal).is_file()
     for name, what in ((options.output, "outcomes"), (options.failed, "records"), (options.unknown, "records")):
         if name and name != STANDARD_OUTPUT:
-            refuse_foreign(name, what)
+            refuse_foreign(name, what, may_be_torn=resumes)
 
 
 def _open_reports(options: BatchOptions, journal: Journal) -> Reports:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -36,11 +37,12 @@ _CANCELLED: Final = Attempt(Outcome.UNKNOWN, Sent.MAYBE, error="stopped before a
 class _Seat:
     """Where one idle worker waits for its next record."""
 
-    __slots__ = ("record", "task")
+    __slots__ = ("is_left", "record", "task")
 
     def __init__(self, task: trio.lowlevel.Task) -> None:
         self.task = task
         self.record: Record | None = None
+        self.is_left = False
 
 
 class _Group(Struct):
@@ -104,7 +106,9 @@ class Dispatcher:
         self.wake()
 
         def leave(_: Callable[[], object]) -> trio.lowlevel.Abort:
-            self._idle.remove(seat)
+            seat.is_left = True
+            with suppress(ValueError):  # a record is kept for it, while the journal waits for the disk
+                self._idle.remove(seat)
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(leave)
@@ -198,16 +202,25 @@ class Dispatcher:
             kept = self._commit(intents)
         if kept:
             self._report()
-            for seat, record in assigned:
-                seat.record = record
-                trio.lowlevel.reschedule(seat.task)
+            self._hand_out(assigned)
         else:
             for _, record in assigned:
                 del self._flying[record.seq]
-            self._idle.extend(seat for seat, _ in assigned)
+            self._idle.extend(seat for seat, _ in assigned if not seat.is_left)
             if self._commit([]):  # what has been answered may still fit where new intents do not
                 self._report()
         self._stop_at_limits()
+
+    def _hand_out(self, assigned: list[tuple[_Seat, Record]]) -> None:
+        """The journal has their intents: now they may be sent."""
+        for seat, record in assigned:
+            if not seat.is_left:
+                seat.record = record
+                trio.lowlevel.reschedule(seat.task)
+            else:  # the run was cancelled meanwhile
+                del self._flying[record.seq]
+                if not record.earlier:
+                    self._group.withdrawn.append(record.seq)
 
     def _assign(self) -> list[tuple[_Seat, Record]]:
         assigned: list[tuple[_Seat, Record]] = []

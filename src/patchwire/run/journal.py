@@ -154,6 +154,7 @@ class Journal:
         with suppress(sqlite3.Error):  # what is committed is safe in the log, however full the disk
             if not self._has_failed:
                 self._set("horizon", 0)  # nothing is in flight, and the checkpoint syncs it all
+                self._set("going", 0)
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._database.close()
         self._lock.release()
@@ -306,12 +307,13 @@ class Journal:
         self.identity = values.get("journal") or identity()
         self.runs = int(values.get("runs", 0)) + 1
         horizon = int(values.get("horizon", 0))
-        self.outlived_the_machine = horizon > 0 and values.get("boot") != boot
+        self.outlived_the_machine = values.get("going") == "1" and values.get("boot") != boot
         execute("BEGIN IMMEDIATE")
-        if self.outlived_the_machine:
+        if self.outlived_the_machine and horizon:
             execute(_MARK_DOUBT, (horizon,))
         self.is_keyed = self.is_keyed and (self.runs == 1 or values.get("keyed") == "1")
-        notes = {"journal": self.identity, "runs": self.runs, "boot": boot, "horizon": 0, "keyed": int(self.is_keyed)}
+        notes = {"journal": self.identity, "runs": self.runs, "boot": boot, "horizon": 0, "going": 1}
+        notes["keyed"] = int(self.is_keyed)
         if self._request_id_header is not None:
             notes["request_id_header"] = self._request_id_header
         for key, value in notes.items():

@@ -7,7 +7,6 @@ import trio
 from patchwire.delivery.latency import Latencies
 from patchwire.delivery.pacing import Pace
 from patchwire.errors import Sent
-from patchwire.http.fields import retry_after
 from patchwire.net.connection import Reply
 from patchwire.net.sources import now as wall_clock
 
@@ -52,5 +51,5 @@ class Pacer:
                 self.pace.lost(now)
             return
         self.latencies.record(now - sent_at)
-        pause = response.header(b"retry-after") if response.status in (429, 503) else None
-        self.pace.answered(response.status, None if pause is None else retry_after(pause, wall_clock()), sent_at, now)
+        pause = response.retry_after(wall_clock()) if response.status in (429, 503) else None
+        self.pace.answered(response.status, pause, sent_at, now)

@@ -10,7 +10,6 @@ from patchwire.delivery.merge_patch import is_merge_patch
 from patchwire.delivery.outcome import Attempt, Outcome
 from patchwire.delivery.validators import Validators, is_strong
 from patchwire.errors import Sent
-from patchwire.http.fields import retry_after
 from patchwire.http.message import Request, Response
 from patchwire.net.sources import now
 from patchwire.run.look import look
@@ -74,14 +73,14 @@ class Preconditions:
 
 
 def _refused(response: Response) -> Unfetched:
-    pause = response.header(b"retry-after")
+    asks_to_wait = response.status in ASKS_TO_WAIT
     attempt = Attempt(
         Outcome.NOT_SENT,
         Sent.NO,
         error=f"the GET for its entity tag was answered with {response.status}",
-        retry_after=None if pause is None else retry_after(pause, now()),
+        retry_after=response.retry_after(now()) if asks_to_wait else None,
     )
-    return Unfetched(attempt, response.status not in ASKS_TO_WAIT)
+    return Unfetched(attempt, is_final=not asks_to_wait)
 
 
 def _unfetched(problem: str, *, is_final: bool) -> Unfetched:

@@ -11,10 +11,9 @@ from msgspec import Struct
 from patchwire.delivery.labels import Labels
 from patchwire.delivery.outcome import Attempt, Outcome, join, judge
 from patchwire.delivery.record import Record
-from patchwire.delivery.retry import Again, RetryPolicy, next_attempt
+from patchwire.delivery.retry import Again, RetryPolicy, next_attempt, postponement
 from patchwire.delivery.validators import PRECONDITION_FAILED, is_strong
 from patchwire.errors import ConnectError, CredentialsRejectedError, LocalProtocolError, PatchwireError, Sent
-from patchwire.http.fields import retry_after
 from patchwire.http.message import Request
 from patchwire.net.connection import Reply
 from patchwire.net.sources import jitter, now
@@ -168,14 +167,13 @@ class Worker:
             outcome = judge(reply.sent, None, ())
             return Attempt(outcome, reply.sent, None, None, str(reply.error), None, *evidence)
         etag = response.header(b"etag")
-        pause = response.header(b"retry-after")
         return Attempt(
             judge(reply.sent, response.status, self._with.unknown_statuses),
             reply.sent,
             response.status,
             None if etag is None else etag.decode("latin-1"),
             response.error,
-            None if pause is None else retry_after(pause, now()),
+            response.retry_after(now()),
             *evidence,
         )
 
@@ -189,9 +187,8 @@ class Worker:
             now=trio.current_time(),
             jitter=jitter(),
         )
-        pause = delivery.attempts[-1].retry_after
-        if again is None and pause is not None and pause > policy.max_retry_after:
-            delivery.postponed = pause
+        if again is None:
+            delivery.postponed = postponement(delivery.attempts[-1], policy)
         return again
 
     def _is_harmless(self, record: Record, request: Request) -> bool:
