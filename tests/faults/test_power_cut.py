@@ -182,7 +182,7 @@ def test_a_kill_without_a_power_cut_puts_nothing_in_doubt_either(
 
                     async def watch() -> None:
                         while True:
-                            await trio.sleep(0)
+                            await trio.lowlevel.checkpoint()
                             answer()
 
                     nursery.start_soon(watch)

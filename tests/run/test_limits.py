@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -49,7 +50,7 @@ def test_a_rate_of_failures_counts_from_a_hundred_records_on(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("options", [{"max_failures": 25}, {"max_failure_rate": 0.25}])
-def test_as_many_failures_as_allowed_stop_nothing(tmp_path: Path, options: dict[str, float]) -> None:
+def test_as_many_failures_as_allowed_stop_nothing(tmp_path: Path, options: dict[str, Any]) -> None:
     _, summary = batch(tmp_path, failing_every(4), people(100), **options)
     assert (summary.records, summary.failures) == (100, [])
 
