@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import subprocess
 from base64 import b64encode
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
+from patchwire.http.message import Origin
 from tests.support.batches import BatchFiles, people
 from tests.support.certificates import Authority, Issued
-from tests.support.commands import environment, patchwire, serving
+from tests.support.commands import PATCHWIRE, environment, patchwire, serving
 from tests.support.https import https_server
+from tests.support.origins import OK, Origins, document, run, status
 from tests.support.tls_batches import settings as tls_settings
 
 PASSWORD, TOKEN, TEXT = "canary-password-9d1f", "canary-token-52c7", "canary-text-77aa"
@@ -22,6 +28,7 @@ CANARIES = [
     b64encode(f"svc:{PASSWORD}".encode()),
     b64encode(f"svc:{PASSWORD}!".encode()),
 ]
+INPUTS = {"token", "connection.toml"}
 SETTINGS = f"""
 authentication = "basic"
 user = "svc"
@@ -49,11 +56,114 @@ def test_no_planted_secret_is_in_anything_that_a_batch_writes(tmp_path: Path, ca
             "--unknown", files.unknown, env=environment(CANARY_PASSWORD=password),
         )  # fmt: skip
     assert done.returncode == {"accepted": 0, "malformed": 2, "unsendable": 2}.get(case, 1), done.stderr
-    written = {
-        path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name not in ("token", "connection.toml")
-    }
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name not in INPUTS}
     written |= {"stdout": done.stdout.encode(), "stderr": done.stderr.encode()}
     assert case != "accepted" or b"X-Token: ***" in written["stderr"]
+    for name, content in written.items():
+        assert not [canary for canary in CANARIES if canary in content], name
+
+
+# --- what is sent again, looked at, fetched and labelled
+
+AUTHORIZATION = "Basic " + b64encode(f"svc:{PASSWORD}".encode()).decode()
+MALFORMED = b"HTTP/1.1 2OO OK\r\nConnection: close\r\n\r\n"
+
+
+def guarded(answers: dict[str, list[bytes]]) -> Origins:
+    """Challenges what comes without the credentials; else answers the n-th request for each target with the n-th
+    answer for its method, or the last.
+    """
+    seen: Counter[tuple[str, str]] = Counter()
+
+    def answer(method: str, target: str, body: bytes) -> bytes:
+        assert (origin.fields[-1]["x-token"], origin.fields[-1]["x-text"]) == (TOKEN, TEXT)
+        if origin.fields[-1].get("authorization") != AUTHORIZATION:
+            return status(401, 'WWW-Authenticate: Basic realm="r"')
+        seen[method, target] += 1
+        return answers[method][: seen[method, target]][-1]
+
+    origin = Origins(answer)
+    return origin
+
+
+TAGS = [document(b"{}", '"1"'), document(b"{}", '"2"')]
+LABELS = ["--idempotency-key", "--request-id-header", "X-Request-Id"]
+FETCH = ["--if-match", "fetch", "--refetch", "1"]
+PATHS: dict[str, tuple[dict[str, list[bytes]], list[str], int]] = {
+    "sent again with a key": ({"PATCH": [status(429), b"", MALFORMED, OK]}, LABELS, 0),
+    "unknown": ({"PATCH": [b""]}, LABELS[1:], 3),
+    "malformed": ({"PATCH": [MALFORMED]}, [], 3),
+    "verified": ({"PATCH": [b""], "GET": [document(b'{"n": 0}')]}, ["--verify"], 0),
+    "looked at in vain": ({"PATCH": [b""], "GET": [status(404)]}, ["--verify"], 3),
+    "not let look": ({"PATCH": [b""], "GET": [status(401, 'WWW-Authenticate: Basic realm="r"')]}, ["--verify"], 3),
+    "tag fetched anew": ({"PATCH": [status(412), OK], "GET": TAGS}, [*FETCH, *LABELS], 0),
+    "tag that never matches": ({"PATCH": [status(412)], "GET": TAGS[:1]}, FETCH, 1),
+    "no tag": ({"PATCH": [OK], "GET": [status(500)]}, FETCH, 1),
+    "not let fetch": ({"PATCH": [OK], "GET": [status(401, 'WWW-Authenticate: Basic realm="r"')]}, FETCH, 1),
+    "told to wait": ({"PATCH": [status(503, "Retry-After: 3600")]}, LABELS, 1),
+    "too many failures": ({"PATCH": [status(404)]}, ["--max-failures", "0"], 1),
+}
+
+
+@pytest.mark.parametrize("case", PATHS)
+def test_no_planted_secret_is_in_what_a_batch_writes_of_attempts_looks_and_labels(tmp_path: Path, case: str) -> None:
+    (tmp_path / "token").write_text(TOKEN, "utf-8")
+    answers, options, code = PATHS[case]
+
+    async def job(target: Origin) -> list[subprocess.CompletedProcess[str]]:
+        files = BatchFiles(tmp_path, target, SETTINGS)
+        files.write(people(1))
+        commands: list[list[str | Path]] = [
+            [
+                "batch", files.connection, files.records, "-v", "--output", files.output, "--failed", files.failed,
+                "--unknown", files.unknown, *each,
+            ]
+            for each in (options, [*options, "--retry-unknown"])
+        ]  # fmt: skip
+        variables = environment(CANARY_PASSWORD=PASSWORD)
+        commands.append(["journal", files.journal, "-v"])
+        return [await trio.to_thread.run_sync(partial(patchwire, *each, env=variables)) for each in commands]
+
+    origin = guarded(answers)
+    done = run(origin, job)
+    assert done[0].returncode == code, done[0].stderr
+    assert AUTHORIZATION in {fields.get("authorization") for fields in origin.fields}
+    assert "> Authorization: ***" in done[0].stderr
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name not in INPUTS}
+    written |= {f"stdout {number}": each.stdout.encode() for number, each in enumerate(done)}
+    written |= {f"stderr {number}": each.stderr.encode() for number, each in enumerate(done)}
+    for name, content in written.items():
+        assert b"Traceback" not in content
+        assert not [canary for canary in CANARIES if canary in content], name
+
+
+def test_no_planted_secret_is_in_what_a_killed_batch_leaves(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN, "utf-8")
+
+    async def job(target: Origin) -> None:
+        files = BatchFiles(tmp_path, target, SETTINGS)
+        files.write(people(2000))
+        command = [
+            *PATCHWIRE,
+            "batch",
+            str(files.connection),
+            str(files.records),
+            *LABELS,
+            "--output",
+            str(files.output),
+        ]
+        process = await trio.lowlevel.open_process(command, env=environment(CANARY_PASSWORD=PASSWORD))
+        while len(origin.seen) < 500:
+            await trio.sleep(0.001)
+        process.kill()
+        await process.wait()
+
+    origin = guarded({"PATCH": [OK]})
+    answer = origin.answer
+    origin.answer = lambda *request: b"" if len(origin.seen) % 50 == 0 else answer(*request)
+    run(origin, job)
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name not in INPUTS}
+    assert len(written["records.ndjson.journal-wal"]) > 10_000
     for name, content in written.items():
         assert not [canary for canary in CANARIES if canary in content], name
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import random
 import signal
 import socket
@@ -10,12 +11,19 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 
+from patchwire.cli.main import main
+from patchwire.http.message import Origin
 from tests.support.batches import BatchFiles, people, read_lines
 from tests.support.commands import PATCHWIRE, environment, patchwire, running, serving, without_traceback
+from tests.support.origins import OK, Origins, document, run, status
+from tests.support.peer import RequestReader, listening
 
 
 def served(directory: Path, url: str, count: int, settings: str = "") -> BatchFiles:
@@ -489,3 +497,390 @@ def test_killed_at_20_random_instants_each_record_is_applied_once_or_unknown(tmp
     assert len(files.outcomes()) == count
     counts = hold_against_the_servers_record(files, record, unknown_at_most=KILLS * CONNECTIONS)
     assert set(counts) <= {"applied", "unknown"}
+
+
+async def told(process: trio.Process, text: bytes) -> bytes:
+    """What the process has said on standard error when this stands in it."""
+    assert process.stderr is not None
+    said = b""
+    while text not in said:
+        data = await process.stderr.receive_some()
+        assert data, said
+        said += data
+    return said
+
+
+class Pausing:
+    """Asks at its first request to be left alone for long, does not answer the silent targets, and applies all
+    other changes.
+    """
+
+    def __init__(self, *silent: str) -> None:
+        self.silent = silent
+        self.seen: list[str] = []
+        self.paused = trio.Event()
+
+    async def __call__(self, stream: trio.SocketStream) -> None:
+        reader = RequestReader(stream)
+        while (request := await reader.next()) is not None:
+            self.seen.append(request[1])
+            if request[1] in self.silent:
+                await trio.sleep_forever()
+            first = not self.paused.is_set()
+            self.paused.set()
+            await stream.send_all(status(429, "Retry-After: 100") if first else OK)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_a_pause_ends_the_run_and_a_resume_sends_what_waited(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    async def job() -> None:
+        origin = Pausing()
+        async with listening(origin) as target:
+            files = served(tmp_path, str(target), 50)
+            command = [*PATCHWIRE, "batch", str(files.connection), str(files.records), "--output", str(files.output)]
+            process = await trio.lowlevel.open_process(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            with trio.fail_after(60):
+                await origin.paused.wait()
+                await trio.sleep(0.2)
+                process.send_signal(number)
+                await told(process, b"once more stops at once")
+                assert await process.wait() == 130
+            before = len(origin.seen)
+            assert before < 50
+            assert len(files.outcomes()) == before - 1
+            assert {line["outcome"] for line in files.outcomes()} == {"applied"}
+            done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert (len(files.outcomes()), len(origin.seen)) == (50, 51)
+        assert max(Counter(origin.seen).values()) == 2
+
+    trio.run(job)
+
+
+def test_a_second_interrupt_during_a_pause_does_not_wait_for_what_is_in_flight(tmp_path: Path) -> None:
+    async def job() -> None:
+        origin = Pausing("/people/1")
+        async with listening(origin) as target:
+            files = served(tmp_path, str(target), 50)
+            command = [*PATCHWIRE, "batch", str(files.connection), str(files.records), "--output", str(files.output)]
+            process = await trio.lowlevel.open_process(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            with trio.fail_after(60):
+                await origin.paused.wait()
+                while "/people/1" not in origin.seen:
+                    await trio.sleep(0.01)
+                await trio.sleep(0.2)
+                process.send_signal(signal.SIGINT)
+                await told(process, b"once more stops at once")
+                with trio.move_on_after(0.3):
+                    await process.wait()
+                assert process.returncode is None
+                process.send_signal(signal.SIGINT)
+                assert await process.wait() == 130
+        outcomes = {line["path"]: line["outcome"] for line in files.outcomes()}
+        assert outcomes.pop("/people/1") == "unknown"
+        assert set(outcomes.values()) == {"applied"}
+        assert len(outcomes) == len(origin.seen) - 2
+
+    trio.run(job)
+
+
+# --- options: what they refuse
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ("--rate 0", "Invalid value for '--rate': 0.0 is not in the range x>0."),
+        ("--rate -1", "Invalid value for '--rate': -1.0 is not in the range x>0."),
+        ("--rate fast", "Invalid value for '--rate': 'fast' is not a valid float"),
+        ("--durability some", "Invalid value for '--durability': 'some' is not one of 'normal', 'full'."),
+        ("--if-match always", "Invalid value for '--if-match': 'always' is not"),
+        ("--refetch 1", "--refetch renews tags that --if-match fetch has fetched; give both"),
+        ("--if-match fetch --refetch -1", "Invalid value for '--refetch': -1 is not in the range x>=0."),
+        ("--on-lane-failure stop", "Invalid value for '--on-lane-failure': 'stop' is not one of 'hold-unknown',"),
+        ("--validate-first --skip-invalid", "--validate-first sends nothing where --skip-invalid goes on; choose one"),
+        ("--max-failures -1", "Invalid value for '--max-failures': -1 is not in the range x>=0."),
+        ("--max-failures few", "Invalid value for '--max-failures': 'few' is not a valid integer"),
+        ("--max-failure-rate 1.5", "Invalid value for '--max-failure-rate': 1.5 is not in the range 0<=x<=1."),
+        ("--max-failure-rate 5%", "Invalid value for '--max-failure-rate': '5%' is not a valid float"),
+        ("--deadline -1", "Invalid value for '--deadline': -1.0 is not in the range x>=0."),
+        ("--deadline 5m", "Invalid value for '--deadline': '5m' is not a valid float"),
+        ("--retry-unknown=yes", "Option '--retry-unknown' does not take a value."),
+        ("--verify=yes", "Option '--verify' does not take a value."),
+        ("--idempotency-key=k", "Option '--idempotency-key' does not take a value."),
+        ("--request-id-header", "Option '--request-id-header' requires an argument."),
+        ("--request-id-header=", "--request-id-header: '' is no field name: a field name is a token"),
+        ("--request-id-header=X:Y", "--request-id-header: 'X:Y' is no field name: a field name is a token"),
+        ("--request-id-header X-É", "--request-id-header: 'X-É' is no field name: a field name is a token"),
+        ("--request-id-header Content-Length", "--request-id-header: field 'Content-Length' is not yours to set"),
+        ("--request-id-header Host", "--request-id-header: Host has a meaning of its own; name another field"),
+        ("--request-id-header authorization", "--request-id-header: authorization has a meaning of its own"),
+        ("--request-id-header If-Match", "--request-id-header: If-Match has a meaning of its own; name another"),
+        ("--request-id-header Idempotency-Key", "--request-id-header: Idempotency-Key has a meaning of its own"),
+        ("--request-id-header x-own", "--request-id-header: x-own is set by the connection already; name another"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_named_and_nothing_is_begun(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: str,
+    complaint: str,
+) -> None:
+    files = served(tmp_path, "http://127.0.0.1:9", 1, '[headers]\nX-Own = "1"\n')
+    arguments = ["patchwire", "batch", str(files.connection), str(files.records), *options.split()]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"Error: {complaint}")
+    assert not files.journal.exists()
+
+
+def test_standard_input_can_not_be_looked_at_first(tmp_path: Path) -> None:
+    files = served(tmp_path, "http://127.0.0.1:9", 1)
+    done = patchwire("batch", files.connection, "-", "--journal", files.journal, "--validate-first", input="{")
+    assert done.returncode == 2
+    assert without_traceback(done)[-1] == "Error: --validate-first reads the records twice, so it needs a file"
+
+
+# --- options: what they do
+
+Command = list[str | Path]
+
+
+def after(
+    directory: Path, origin: Origins, records: list[dict[str, Any]], *commands: list[str]
+) -> tuple[BatchFiles, list[subprocess.CompletedProcess[str]]]:
+    """The batch as a command with each of these options, one resuming the other, against an origin of this process."""
+
+    async def job(target: Origin) -> tuple[BatchFiles, list[subprocess.CompletedProcess[str]]]:
+        files = BatchFiles(directory, target)
+        files.write(records)
+        common: Command = ["batch", files.connection, files.records, "--output", files.output, "--summary", "json"]
+        return files, [await trio.to_thread.run_sync(partial(patchwire, *common, *each)) for each in commands]
+
+    result: tuple[BatchFiles, list[subprocess.CompletedProcess[str]]] = run(origin, job)
+    return result
+
+
+def counted(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The summary, without what is 0."""
+    names = ("applied", "rejected", "not_sent", "unknown", "invalid")
+    summary = json.loads(done.stdout.splitlines()[-1])
+    return {name: summary[name] for name in names if summary.get(name)}
+
+
+def cutting_first() -> Origins:
+    """Cuts the connection at the first request for each target."""
+    seen: Counter[str] = Counter()
+
+    def answer(method: str, target: str, body: bytes) -> bytes:
+        seen[target] += 1
+        return b"" if seen[target] == 1 else OK
+
+    return Origins(answer)
+
+
+def test_unknown_records_are_sent_again_when_it_is_said_that_doubling_is_acceptable(tmp_path: Path) -> None:
+    origin = cutting_first()
+    files, (first, second, third) = after(tmp_path, origin, people(5), [], [], ["--retry-unknown"])
+    assert [done.returncode for done in (first, second, third)] == [3, 3, 0]
+    assert [counted(done) for done in (first, second, third)] == [{"unknown": 5}, {"unknown": 5}, {"applied": 5}]
+    assert {(line["outcome"], line["attempts"]) for line in files.outcomes()} == {("applied", 2)}
+    assert len(files.outcomes()) == 5
+
+
+def test_unknown_merge_patches_are_looked_at(tmp_path: Path) -> None:
+    origin = Origins(lambda method, target, body: document(b'{"n": 0}') if method == "GET" else b"")
+    files, (done,) = after(tmp_path, origin, people(1), ["--verify"])
+    assert (done.returncode, counted(done)) == (0, {"applied": 1})
+    assert files.outcomes()[0]["error"] == "verified: a GET shows the change"
+
+
+def test_keys_go_out_the_same_at_every_attempt_and_ids_another_at_each(tmp_path: Path) -> None:
+    origin = cutting_first()
+    _, (done,) = after(tmp_path, origin, people(3), ["--idempotency-key", "--request-id-header", "X-Request-Id"])
+    assert (done.returncode, counted(done)) == (0, {"applied": 3})
+    assert len(origin.fields) == 6
+    assert len({fields["idempotency-key"] for fields in origin.fields}) == 3
+    assert len({fields["x-request-id"] for fields in origin.fields}) == 6
+
+
+def test_tags_are_fetched_and_fetched_again_where_they_have_gone_stale(tmp_path: Path) -> None:
+    answers = iter([document(b"{}", '"1"'), status(412), document(b"{}", '"2"'), OK])
+    origin = Origins(lambda *_: next(answers))
+    files, (done,) = after(tmp_path, origin, people(1), ["--if-match", "fetch", "--refetch", "1"])
+    assert (done.returncode, counted(done)) == (0, {"applied": 1})
+    assert [fields.get("if-match") for fields in origin.fields] == [None, '"1"', None, '"2"']
+    assert files.outcomes()[0]["attempts"] == 2
+
+
+def test_on_the_embedded_server_fetched_tags_match(tmp_path: Path) -> None:
+    documents = tmp_path / "documents.ndjson"
+    documents.write_text("".join(f'{{"path": "/people/{n}", "body": {{}}}}\n' for n in range(20)), "utf-8")
+    with serving("--documents", documents) as url:
+        files = served(tmp_path, url, 21)
+        done = patchwire(
+            "batch", files.connection, files.records, "--if-match", "fetch", "--output", files.output, "-v"
+        )
+    assert done.returncode == 1
+    assert done.stderr.count("> If-Match: ") == 20
+    assert [(line["seq"], line["error"]) for line in files.outcomes() if line["outcome"] != "applied"] == [
+        (20, "the GET for its entity tag was answered with 404")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "counts"),
+    [("hold-unknown", {"rejected": 3}), ("hold", {"rejected": 1, "not_sent": 2}), ("go-on", {"rejected": 3})],
+)
+def test_what_holds_a_lane_is_chosen(tmp_path: Path, choice: str, counts: dict[str, int]) -> None:
+    with serving() as url:
+        files = BatchFiles(tmp_path, url)
+        files.write({"path": "/missing", "body": {"n": n}} for n in range(3))
+        command: Command = ["batch", files.connection, files.records, "--on-lane-failure", choice, "--summary", "json"]
+        done = patchwire(*command)
+    assert (done.returncode, counted(done)) == (1, counts)
+
+
+def test_no_more_requests_a_second_go_out_than_the_rate_allows(tmp_path: Path) -> None:
+    with serving("--create-missing") as url:
+        files = served(tmp_path, url, 40)
+        done = patchwire("batch", files.connection, files.records, "--rate", "32", "--summary", "json")
+    assert (done.returncode, counted(done)) == (0, {"applied": 40})
+    assert json.loads(done.stdout)["seconds"] > 1.1  # 39 intervals, less what a late timer is owed
+
+
+def test_with_full_durability_a_run_that_is_killed_is_resumed_too(tmp_path: Path) -> None:
+    record = tmp_path / "applied.ndjson"
+    with serving("--create-missing", "--record", record) as url:
+        files = served(tmp_path, url, 1000)
+        command: Command = ["batch", files.connection, files.records, "--output", files.output, "--durability", "full"]
+        with running(*command, stdout=subprocess.DEVNULL):
+            while not record.exists() or record.stat().st_size < 10_000:
+                time.sleep(0.002)
+        done = patchwire(*command)
+    assert done.returncode in (0, 3)
+    assert len(files.outcomes()) == 1000
+    hold_against_the_servers_record(files, record, unknown_at_most=8)
+
+
+def with_faults(files: BatchFiles) -> None:
+    """Three faulty lines among the records: 2, 4 and 9."""
+    lines = files.records.read_text("utf-8").splitlines(keepends=True)
+    faults = ["{\n", '{"path": "/a b", "body": {}}\n', '{"path": "/a"}\n']
+    files.records.write_text("".join([lines[0], faults[0], lines[1], faults[1], *lines[2:6], faults[2], *lines[6:]]))
+
+
+def test_nothing_is_sent_where_any_line_is_at_fault_and_each_is_named(tmp_path: Path) -> None:
+    record = tmp_path / "applied.ndjson"
+    with serving("--create-missing", "--record", record) as url:
+        files = served(tmp_path, url, 20)
+        with_faults(files)
+        done = patchwire("batch", files.connection, files.records, "--output", files.output, "--validate-first")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = without_traceback(done)
+    assert [f"{files.records}:{number}: " in line for number in (1, 2, 3, 4, 9)] == [False, True, False, True, True]
+    assert line.endswith("; give one of body, body_text, body_base64, body_file: nothing was sent")
+    assert not record.read_text()
+    assert not files.output.exists()
+    assert not files.journal.exists()
+
+
+def test_lines_at_fault_are_named_and_passed_over(tmp_path: Path) -> None:
+    with serving("--create-missing") as url:
+        files = served(tmp_path, url, 20)
+        with_faults(files)
+        command: Command = ["batch", files.connection, files.records, "--output", files.output, "--summary", "json"]
+        done, again = (patchwire(*command, "--skip-invalid") for _ in range(2))
+    assert (done.returncode, again.returncode) == (2, 2)
+    assert [line.split(": ")[1] for line in without_traceback(done)[:3]] == [f"{files.records}:{n}" for n in (2, 4, 9)]
+    assert counted(done) == counted(again) == {"applied": 20, "invalid": 3}
+    assert [line["seq"] for line in files.outcomes()] == [n for n in range(23) if n not in (1, 3, 8)]
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--max-failures", "10"], "(--max-failures 10)"),
+        (["--max-failure-rate", "0.5"], "(--max-failure-rate 0.5)"),
+    ],
+)
+def test_a_run_stops_at_too_many_failures_and_the_same_command_goes_on(
+    tmp_path: Path, option: list[str], said: str
+) -> None:
+    with serving() as url:
+        files = served(tmp_path, url, 1000)
+        command: Command = ["batch", files.connection, files.records, "--summary", "json", *option]
+        stopped, again = patchwire(*command), patchwire(*command)
+    first, second = without_traceback(stopped)
+    assert first.startswith("patchwire: stopped, since ")
+    assert first.endswith(f" records were not applied {said}")
+    assert second.endswith("; the same command goes on from there")
+    assert stopped.returncode == again.returncode == 1
+    assert 10 < counted(stopped)["rejected"] < counted(again)["rejected"] < 1000
+
+
+def test_a_failure_that_is_not_allowed_at_all_stops_the_run(tmp_path: Path) -> None:
+    with serving() as url:
+        files = served(tmp_path, url, 1000)
+        done = patchwire("batch", files.connection, files.records, "--max-failures", "0", "--concurrency", "1")
+    assert done.returncode == 1
+    assert "stopped, since 1 of 1 records were not applied" in without_traceback(done)[0]
+
+
+def test_at_the_deadline_a_run_ends_as_if_interrupted_also_while_its_input_goes_on(tmp_path: Path) -> None:
+    record = tmp_path / "applied.ndjson"
+    with serving("--create-missing", "--record", record) as url:
+        files = served(tmp_path, url, 10)
+        command: Command = ["batch", files.connection, "-", "--journal", files.journal, "--output", files.output]
+        with running(
+            *command, "--deadline", "1.5", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdin is not None
+            assert process.stderr is not None
+            with process.stdin as pipe, process.stderr as stderr:
+                pipe.write(files.records.read_bytes())
+                pipe.flush()
+                assert process.wait(60) == 130
+                said = stderr.read().decode()
+        assert said.startswith("patchwire: stopped after 1.5 seconds (--deadline)\n")
+        assert {line["outcome"] for line in files.outcomes()} <= {"applied"}
+        done = patchwire(*command, input=files.records.read_text("utf-8"))
+    assert done.returncode == 0
+    assert len(read_lines(record)) == len(files.outcomes()) == 10
+
+
+def on_a_terminal(*arguments: str | Path) -> tuple[int, str]:
+    """The exit code of a command, and what it shows on a terminal of 200 columns."""
+    terminal, end = pty.openpty()
+    shown = b""
+    try:
+        with subprocess.Popen(
+            [*PATCHWIRE, *map(str, arguments)],
+            stdout=end,
+            stderr=end,
+            env=environment(COLUMNS="200", TERM="xterm-256color"),
+        ) as process:
+            os.close(end)
+            try:
+                while data := os.read(terminal, 65_536):
+                    shown += data
+            except OSError:  # Linux says so when the last who could write has gone
+                pass
+            return process.wait(60), shown.decode()
+    finally:
+        os.close(terminal)
+
+
+def test_on_a_terminal_progress_tells_the_pace_in_force_and_the_end_has_a_histogram(tmp_path: Path) -> None:
+    with serving("--create-missing") as url:
+        files = served(tmp_path, url, 40)
+        code, shown = on_a_terminal("batch", files.connection, files.records, "--rate", "32")
+    assert code == 0
+    assert "at most 32/s (--rate)" in shown
+    assert "latency  p50 " in shown
+    assert shown.rstrip().rpartition("█ ")[2].isdigit()

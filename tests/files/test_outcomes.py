@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.outcome_line import OutcomeLine, line_from
 from patchwire.errors import InputError, StorageError
-from patchwire.files.outcomes import LineFile, Written, encode, open_output, refuse_foreign
+from patchwire.files.outcomes import LineFile, Written, drop_superseded, encode, open_output, refuse_foreign
 
 
-def line(seq: int) -> OutcomeLine:
-    return line_from(
-        seq, str(seq), "/a", Outcome.APPLIED, 200, attempts=1, etag=None, seconds=0.1, error=None, properties=b""
-    )
+def line(seq: int, outcome: Outcome = Outcome.APPLIED) -> OutcomeLine:
+    return line_from(seq, str(seq), "/a", outcome, 200, attempts=1, etag=None, seconds=0.1, error=None, properties=b"")
+
+
+def write(path: Path, *lines: OutcomeLine) -> bytes:
+    content = b"".join(encode(each) + b"\n" for each in lines)
+    path.write_bytes(content)
+    return content
 
 
 def seqs(path: Path) -> list[int]:
@@ -212,3 +216,89 @@ def test_a_file_that_replaces_another_may_be_read_by_no_more_than_that_one(tmp_p
     path.touch(0o600)
     LineFile(str(path), replacing=True).close()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+# --- numbers that stand twice
+
+
+@given(st.lists(st.integers(0, 5), max_size=20), st.sets(st.integers(0, 5)))
+def test_of_the_numbers_that_were_superseded_the_last_line_stays_and_all_others_as_they_were(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int], superseded: set[int]
+) -> None:
+    path = tmp_path_factory.mktemp("superseded") / "out"
+    lines = [(seq, b'{"seq":%d,"place":%d}' % (seq, place)) for place, seq in enumerate(order)]
+    path.write_bytes(b"".join(text + b"\n" for _, text in lines))
+    drop_superseded(str(path), superseded)
+    last = dict(lines)
+    kept = [text for seq, text in lines if seq not in superseded or last[seq] is text]
+    assert path.read_bytes().splitlines() == kept
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_output_that_is_no_file_has_nothing_to_be_superseded(tmp_path: Path) -> None:
+    drop_superseded(str(tmp_path / "none"), {0})
+    drop_superseded("/dev/null", {0})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_superseded_is_dropped_behind_a_link_and_for_the_same_readers(tmp_path: Path) -> None:
+    (tmp_path / "real").touch(0o600)
+    write(tmp_path / "real", line(0, Outcome.UNKNOWN), line(0))
+    (tmp_path / "out").symlink_to(tmp_path / "real")
+    drop_superseded(str(tmp_path / "out"), {0})
+    assert (tmp_path / "out").is_symlink()
+    assert (tmp_path / "real").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "out").read_bytes() == encode(line(0)) + b"\n"
+
+
+def test_an_output_in_which_a_number_stands_twice_is_written_anew_with_each_once(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    write(path, line(2), line(0, Outcome.UNKNOWN), line(1), line(0))
+    file = open_output(str(path), map(line, range(4)))
+    file.write([encode(line(4))])
+    file.close()
+    assert path.read_bytes() == b"".join(encode(line(seq)) + b"\n" for seq in range(5))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# --- what a power cut leaves
+
+ZEROS = bytes(50)
+
+
+@pytest.mark.parametrize("left", [ZEROS, b'{"seq":2,' + ZEROS, b'{"se', b'"seq":2}', b"\xff"])
+def test_a_power_cut_may_leave_anything_behind_the_last_whole_line(tmp_path: Path, left: bytes) -> None:
+    path = tmp_path / "out"
+    kept = write(path, line(1))
+    path.write_bytes(kept + left)
+    open_output(str(path), map(line, range(3)), distrusted=True).close()
+    assert path.read_bytes().startswith(kept)
+    assert sorted(seqs(path)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("left", [ZEROS + b"\n", b"}\n", b'{"seq":2' + ZEROS + b'}\n{"seq":0}\n'])
+def test_where_a_power_cut_has_left_lines_without_sense_all_is_written_anew(tmp_path: Path, left: bytes) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(write(path, line(1)) + left)
+    with pytest.raises(InputError, match=":2: is no outcome line; name another --output"):
+        open_output(str(path), map(line, range(3)))
+    open_output(str(path), map(line, range(3)), distrusted=True).close()
+    assert seqs(path) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("settled", [[], [line(0), line(1)]])
+def test_an_output_of_zeros_alone_begins_anew_after_a_power_cut(tmp_path: Path, settled: list[OutcomeLine]) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(ZEROS)
+    refuse_foreign(str(path), "outcomes", may_be_torn=True)
+    with pytest.raises(InputError, match="something else than outcomes"):
+        refuse_foreign(str(path), "outcomes")
+    open_output(str(path), settled, distrusted=True).close()
+    assert seqs(path) == [each.seq for each in settled]
+
+
+def test_lines_that_a_power_cut_has_kept_while_the_journal_lost_them_go(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    write(path, line(0), line(1), line(2))
+    open_output(str(path), [line(0), line(1)], lambda seq, _: seq == 2, distrusted=True).close()
+    assert seqs(path) == [0, 1]

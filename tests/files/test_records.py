@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import os
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from patchwire.errors import RecordError
 from patchwire.files import records
-from patchwire.files.records import LineReader, read_body
+from patchwire.files.records import BLOCK_SIZE, OVERLONG, LineReader, read_body
 
 
 class Pieces(io.RawIOBase):
@@ -31,17 +33,20 @@ class Pieces(io.RawIOBase):
         return len(piece)
 
 
-def reader_of(file: io.RawIOBase) -> LineReader:
-    return LineReader(io.BufferedReader(file), "r")
+def reader_of(file: io.RawIOBase, *, skips_overlong: bool = False) -> LineReader:
+    return LineReader(io.BufferedReader(file), "r", skips_overlong=skips_overlong)
 
 
-def all_lines(content: bytes, size: int) -> list[tuple[int, bytes]]:
-    reader = reader_of(Pieces(content, size))
+def rest_of(reader: LineReader) -> list[tuple[int, bytes]]:
     found = []
     while block := reader.read_block():
         found += block
     assert reader.read_block() == []
     return found
+
+
+def all_lines(content: bytes, size: int, *, skips_overlong: bool = False) -> list[tuple[int, bytes]]:
+    return rest_of(reader_of(Pieces(content, size), skips_overlong=skips_overlong))
 
 
 @given(st.binary(max_size=60) | st.text("a\n \r", max_size=40).map(str.encode), st.integers(1, 70))
@@ -121,3 +126,136 @@ def test_what_is_no_file_is_no_body(tmp_path: Path, name: str, problem: str) -> 
     (tmp_path / "folder").mkdir()
     with pytest.raises(RecordError, match=f"^body_file: .*{problem}"):
         read_body(tmp_path, name)
+
+
+# --- lines that are too long
+
+
+@pytest.mark.parametrize("size", [1, 3, 10])
+def test_an_over_long_line_can_be_passed_over_and_reading_goes_on_at_the_next(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(records, "MAX_LINE", 10)
+    content = b"a" * 10 + b"\n" + b"b" * 11 + b"\nc\n\n" + b"d" * 35 + b"\n" + b"e" * 11
+    assert all_lines(content, size, skips_overlong=True) == [
+        (1, b"a" * 10), (2, OVERLONG), (3, b"c"), (5, OVERLONG), (6, OVERLONG),
+    ]  # fmt: skip
+
+
+@given(st.text("a\n", max_size=60).map(str.encode), st.integers(1, 5))
+def test_passed_over_are_the_lines_that_are_too_long_and_no_others(content: bytes, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "MAX_LINE", 5)
+        found = all_lines(content, size, skips_overlong=True)
+    lines = [(number, line) for number, line in enumerate(content.split(b"\n"), 1) if line]
+    assert found == [(number, OVERLONG if len(line) > 5 else line) for number, line in lines]
+
+
+def test_a_line_that_reads_like_the_mark_of_a_line_that_is_too_long_is_not_taken_for_one() -> None:
+    ((_, line),) = all_lines(OVERLONG + b"\n", 100, skips_overlong=True)
+    assert line == OVERLONG
+    assert line is not OVERLONG
+
+
+def test_of_a_line_that_is_too_long_no_more_is_held_than_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "MAX_LINE", 3 * BLOCK_SIZE)
+    path = tmp_path / "records"
+    with path.open("wb") as writing:
+        writing.truncate(100_000_000)  # takes no room on the disk
+        writing.seek(0, os.SEEK_END)
+        writing.write(b"\n{}\n")
+    with path.open("rb") as file:
+        reader = LineReader(file, "r", skips_overlong=True)
+        tracemalloc.start()
+        try:
+            found = rest_of(reader)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert found == [(1, OVERLONG), (2, b"{}")]
+    assert peak < 10 * BLOCK_SIZE
+
+
+# --- files that change while they are read
+
+LINE = b"x" * 99 + b"\n"
+LINES = 3 * BLOCK_SIZE // len(LINE)
+"""More than two blocks."""
+
+
+def begun(path: Path, content: bytes = LINE * LINES) -> LineReader:
+    """A reader that has read the first block of this file."""
+    path.write_bytes(content)
+    reader = LineReader(path.open("rb"), "r")
+    assert len(reader.read_block()) < LINES
+    return reader
+
+
+def numbers_until_refused(reader: LineReader, problem: str) -> list[int]:
+    """The lines that are left until the reader complains of this."""
+    numbers = []
+    with reader._file, pytest.raises(RecordError, match=problem):
+        while block := reader.read_block():
+            numbers += [number for number, _ in block]
+    return numbers
+
+
+def test_of_a_file_that_grows_only_what_it_held_at_first_is_read_and_the_rest_is_named(tmp_path: Path) -> None:
+    reader = begun(tmp_path / "r")
+    with (tmp_path / "r").open("ab") as writing:
+        writing.write(LINE * LINES)
+    size = LINES * len(LINE)
+    problem = f"^r: has grown from {size} to {2 * size} bytes while it was read; what was added was not sent: run the"
+    assert numbers_until_refused(reader, problem)[-1] == LINES
+
+
+def test_a_last_line_that_was_still_being_written_is_not_handed_out(tmp_path: Path) -> None:
+    reader = begun(tmp_path / "r", LINE * LINES + b"{")
+    with (tmp_path / "r").open("ab") as writing:
+        writing.write(b"}\n")
+    assert numbers_until_refused(reader, "^r: has grown")[-1] == LINES
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, BLOCK_SIZE + 50)
+
+
+def rewrite(path: Path) -> None:
+    with path.open("r+b") as writing:
+        writing.write(LINE.upper() * LINES)
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000_000))
+
+
+@pytest.mark.parametrize("change", [cut, rewrite])
+def test_a_file_that_was_changed_while_it_was_read_is_refused_at_its_end(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    reader = begun(tmp_path / "r")
+    change(tmp_path / "r")
+    numbers_until_refused(reader, "^r: has changed while it was read; see that it is whole, and run the same command")
+
+
+def test_a_file_that_another_has_replaced_is_read_as_it_was(tmp_path: Path) -> None:
+    reader = begun(tmp_path / "r")
+    (tmp_path / "new").write_bytes(b"other\n")
+    (tmp_path / "new").replace(tmp_path / "r")
+    with reader._file:
+        assert rest_of(reader)[-1] == (LINES, LINE[:-1])
+
+
+@pytest.mark.parametrize(
+    ("content", "number"),
+    [(b"a\nb\n", None), (b"a\nb", 2), (b"a", 1), (b"", None), (b"a\n\n{", 3), (b"a\n" + b"b" * 11, 2)],
+)
+@pytest.mark.parametrize("size", [1, 10])
+def test_a_file_that_ends_within_a_line_is_known_to(
+    monkeypatch: pytest.MonkeyPatch, content: bytes, number: int | None, size: int
+) -> None:
+    monkeypatch.setattr(records, "MAX_LINE", 10)
+    reader = reader_of(Pieces(content, size), skips_overlong=True)
+    assert reader.unended_line is None
+    rest_of(reader)
+    assert reader.unended_line == number

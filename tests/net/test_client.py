@@ -284,6 +284,41 @@ def test_a_silent_server_is_given_up_after_the_read_timeout() -> None:
     against(silent, job, read_timeout=0.05)
 
 
+def dripping(at_once: bytes) -> Peer:
+    async def peer(stream: trio.SocketStream) -> None:
+        await RequestReader(stream).next()
+        await stream.send_all(at_once)
+        for octet in b"x" * 10_000:
+            await trio.sleep(0.01)
+            await stream.send_all(bytes([octet]))
+
+    return peer
+
+
+def test_a_server_that_drips_its_answer_is_given_up_after_the_response_timeout() -> None:
+    async def job(client: PatchClient, origin: Origin) -> None:
+        with pytest.raises(ReadTimeoutError) as caught:
+            await client.patch("/1", json={})
+        timeout = "0.1 seconds (limits.response_timeout)"
+        assert str(caught.value) == f"the response of {origin} was not complete within {timeout}"
+        assert (caught.value.sent, outcome_of(caught.value)) == (Sent.MAYBE, Outcome.UNKNOWN)
+
+    against(dripping(b"HTTP/1.1 200 OK\r\nX: "), job, read_timeout=5.0, response_timeout=0.1)
+
+
+def test_a_server_that_drips_its_body_leaves_the_head_with_the_fault_beside_it() -> None:
+    async def job(client: PatchClient, origin: Origin) -> None:
+        response = await client.patch("/1", json={})
+        assert (response.status, outcome_of(response)) == (200, Outcome.APPLIED)
+        assert "limits.response_timeout" in (response.error or "")
+
+    against(dripping(OK.replace(b": 2", b": 20000")), job, read_timeout=5.0, response_timeout=0.1)
+
+
+def test_a_response_has_five_minutes_unless_the_connection_says_otherwise() -> None:
+    assert connection_from({"base_url": "http://h"}).limits.response_timeout == 300.0
+
+
 def test_a_body_over_the_limit_leaves_the_head_with_the_fault_beside_it() -> None:
     async def peer(stream: trio.SocketStream) -> None:
         await RequestReader(stream).next()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from patchwire.errors import (
     ConnectionLostError,
@@ -18,7 +19,7 @@ from patchwire.errors import (
 )
 from patchwire.http.exchange import DEFAULT_LIMITS, Limits
 from patchwire.http.message import Origin, Request, request_to
-from patchwire.net.connection import Connection, Reply
+from patchwire.net.connection import NEVER, Connection, Reply
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.dial import dial
 from patchwire.net.wire import TcpWire, Wire
@@ -33,10 +34,14 @@ Peer = Callable[[trio.SocketStream], Awaitable[None]]
 
 
 def connection_on(
-    transport: socket.socket | Wire, *, read_timeout: float = 5.0, limits: Limits = DEFAULT_LIMITS
+    transport: socket.socket | Wire,
+    *,
+    read_timeout: float = 5.0,
+    limits: Limits = DEFAULT_LIMITS,
+    response_timeout: float = NEVER,
 ) -> Connection:
     wire = TcpWire(transport) if isinstance(transport, socket.socket) else transport
-    return Connection(wire, ORIGIN, limits, read_timeout)
+    return Connection(wire, ORIGIN, limits, read_timeout, response_timeout=response_timeout)
 
 
 def answered(*pieces: bytes, then: Callable[[trio.SocketStream], None] | None = None) -> Peer:
@@ -51,7 +56,9 @@ def answered(*pieces: bytes, then: Callable[[trio.SocketStream], None] | None = 
     return peer
 
 
-def exchange_with(peer: Peer, request: Request = PATCH, **options: Any) -> tuple[Reply, bool]:
+def exchange_with(
+    peer: Peer, request: Request = PATCH, *, clock: trio.abc.Clock | None = None, **options: Any
+) -> tuple[Reply, bool]:
     """The reply, and whether the connection may be used again."""
 
     async def main() -> tuple[Reply, bool]:
@@ -68,7 +75,7 @@ def exchange_with(peer: Peer, request: Request = PATCH, **options: Any) -> tuple
             nursery.cancel_scope.cancel()
         return reply, usable
 
-    return trio.run(main)
+    return trio.run(main, clock=clock)
 
 
 def test_a_response_in_pieces_is_put_together_and_the_connection_stays_open() -> None:
@@ -177,6 +184,78 @@ def test_a_body_that_stalls_keeps_its_head() -> None:
     assert (reply.response.status, reply.response.body, reply.sent) == (200, b"hell", Sent.YES)
     assert isinstance(reply.error, ReadTimeoutError)
     assert reply.response.error == str(reply.error)
+
+
+def dripping(*pieces: bytes) -> Peer:
+    """Answers with these pieces, each 50 seconds after the one before it, as long as somebody listens."""
+
+    async def peer(stream: trio.SocketStream) -> None:
+        await RequestReader(stream).next()
+        with suppress(trio.BrokenResourceError):
+            for piece in pieces:
+                await trio.sleep(50.0)
+                await stream.send_all(piece)
+        await trio.sleep_forever()
+
+    return peer
+
+
+def in_no_time(peer: Peer, request: Request = PATCH) -> tuple[Reply, bool]:
+    """The exchange with the timeouts that a connection has by default, on a clock that passes over all waiting."""
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    return exchange_with(peer, request, clock=clock, read_timeout=60.0, response_timeout=300.0)
+
+
+OCTETS = [OK[at : at + 1] for at in range(len(OK))]
+DRIPPED = "the response of http://example.com was not complete within 300 seconds (limits.response_timeout)"
+
+
+def test_a_peer_that_drips_its_head_octet_by_octet_is_given_up_after_the_response_timeout() -> None:
+    reply, usable = in_no_time(dripping(*OCTETS))
+    assert isinstance(reply.error, ReadTimeoutError)
+    assert str(reply.error) == DRIPPED
+    assert (reply.response, reply.sent, usable) == (None, Sent.MAYBE, False)
+    assert reply.bytes_received in (5, 6)  # of 50 seconds each
+
+
+def test_a_peer_that_drips_its_body_has_answered_all_the_same() -> None:
+    long = OK.replace(b"Length: 5", b"Length: 50")
+    reply, usable = in_no_time(dripping(long, *OCTETS[:45]))
+    assert reply.response is not None
+    assert (reply.response.status, reply.response.body[:5], reply.sent, usable) == (200, b"hello", Sent.YES, False)
+    assert reply.response.error == str(reply.error) == DRIPPED
+
+
+def test_a_response_that_is_slow_and_complete_within_the_response_timeout_is_one() -> None:
+    reply, usable = in_no_time(dripping(OK[:-5], *OCTETS[-5:-2], OK[-2:]))
+    assert reply.response is not None
+    assert (reply.response.body, reply.error, usable) == (b"hello", None, True)
+
+
+def test_interim_responses_without_end_are_no_response() -> None:
+    reply, _ = in_no_time(dripping(*[b"HTTP/1.1 103 Early Hints\r\n\r\n"] * 20))
+    assert (str(reply.error), reply.response, reply.sent) == (DRIPPED, None, Sent.MAYBE)
+
+
+def test_a_peer_that_drips_and_then_is_silent_is_given_up_for_its_silence() -> None:
+    reply, _ = in_no_time(dripping(*OCTETS[:2]))
+    assert "was silent for 60 seconds (limits.read_timeout)" in str(reply.error)
+
+
+def test_a_long_request_that_is_taken_slowly_leaves_the_response_all_its_time() -> None:
+    async def peer(stream: trio.SocketStream) -> None:
+        began, taken = trio.current_time(), 0
+        while taken < len(LONG.body):
+            await trio.sleep(20.0)
+            taken += len(await stream.receive_some(250_000))
+        assert trio.current_time() - began > 300.0
+        for piece in (OK[:5], OK[5:10], OK[10:20], OK[20:30], OK[30:]):
+            await stream.send_all(piece)
+            await trio.sleep(50.0)
+
+    reply, usable = in_no_time(peer, LONG)
+    assert reply.response is not None
+    assert (reply.response.body, reply.error, usable) == (b"hello", None, True)
 
 
 def test_a_malformed_head_is_no_response() -> None:

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from patchwire.delivery.outcome import Outcome
-from patchwire.errors import JournalError
-from patchwire.run.journal import Journal
+from patchwire.delivery.labels import idempotency_key
+from patchwire.delivery.outcome import Attempt, Outcome
+from patchwire.errors import JournalError, Sent, StorageError
+from patchwire.run import journal as journal_module
+from patchwire.run.journal import Durability, Intent, Journal, Result
 from patchwire.run.journal_file import APPLICATION_ID, INTERRUPTED, SCHEMA_VERSION
-from tests.support.journals import CONNECTION, line, version_of, write_version_1, written
+from tests.support.journals import CONNECTION, intent, line, version_of, write_version_1, written
 
 
 def test_a_journal_of_version_1_is_upgraded_in_place_and_keeps_what_it_knew(tmp_path: Path) -> None:
@@ -90,3 +96,250 @@ def test_links_that_lead_in_a_circle_are_refused(tmp_path: Path) -> None:
     (tmp_path / "other").symlink_to(tmp_path / "journal")
     with pytest.raises(JournalError, match="leads back to itself"):
         Journal(tmp_path / "journal", CONNECTION)
+
+
+# --- earlier versions
+
+SETTLEMENTS = """
+CREATE TABLE settlement (number INTEGER PRIMARY KEY, seq INTEGER NOT NULL, word TEXT NOT NULL, reason TEXT,
+ at REAL NOT NULL, before TEXT NOT NULL);
+INSERT INTO settlement VALUES (1, 0, 'applied', 'seen', 5.0, '{}');
+PRAGMA user_version = 2;
+"""
+
+
+def write_version_2(path: Path) -> None:
+    """That of version 1, whose first record was settled by hand."""
+    write_version_1(path)
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(SETTLEMENTS)
+
+
+def schema_of(path: Path) -> dict[str, set[str]]:
+    """The columns of each table."""
+    with closing(sqlite3.connect(path)) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        return {name: {row[1] for row in database.execute(f"PRAGMA table_info({name})")} for name in tables}
+
+
+def test_a_journal_of_version_2_is_upgraded_in_place_and_keeps_what_was_settled_by_hand(tmp_path: Path) -> None:
+    write_version_2(tmp_path / "journal")
+    with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
+        assert [(each.seq, each.outcome) for each in journal.lines()] == [
+            (0, "applied"),
+            (1, "unknown"),
+            (2, "unknown"),
+        ]
+        assert journal.settled_by_hand() == {0}
+    assert version_of(tmp_path / "journal") == 3
+
+
+@pytest.mark.parametrize("write", [write_version_1, write_version_2])
+def test_an_upgraded_journal_is_like_a_new_one_and_goes_on(tmp_path: Path, write: Any) -> None:
+    write(tmp_path / "journal")
+    again = Result(line(2), [Attempt(Outcome.APPLIED, Sent.YES, 200)], 1)
+    with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
+        assert (len(journal.identity), journal.in_doubt, journal.outlived_the_machine) == (16, frozenset(), False)
+        journal.commit([again, Result(line(3))], [intent(line(3)), intent(line(4))])
+    Journal(tmp_path / "new", CONNECTION).close()
+    assert schema_of(tmp_path / "journal") == schema_of(tmp_path / "new")
+    with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
+        assert [each.outcome for each in journal.lines()] == ["applied", "unknown", "applied", "applied", "unknown"]
+
+
+# --- its size
+
+
+def test_a_record_takes_at_most_120_bytes(tmp_path: Path) -> None:
+    number, together = 20_000, 8
+    tag = '"' + 32 * "f" + '"'
+    attempt = Attempt(Outcome.APPLIED, Sent.YES, 200, tag, None, None, 280, 211, reused=True)
+
+    def result(seq: int) -> Result:
+        return Result(msgspec.structs.replace(line(seq), etag=tag), [attempt])
+
+    with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
+        for first in range(0, number, together):
+            results = [result(seq) for seq in range(first, first + together)]
+            lines = [each.line for each in results]
+            journal.commit([], [Intent(each.seq, b"%016d" % each.seq, each.path, each.id, None) for each in lines])
+            journal.commit(results)
+    assert [path.name for path in tmp_path.iterdir()] == ["journal"]
+    assert (tmp_path / "journal").stat().st_size <= 120 * number
+
+
+# --- a power cut
+
+STEP = 10
+
+
+@pytest.fixture
+def boots(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What the machine is called since it has started, last."""
+    names = ["first"]
+    monkeypatch.setattr(journal_module, "boot_id", lambda: names[-1])
+    monkeypatch.setattr(journal_module, "HORIZON_STEP", STEP)
+    yield names
+
+
+@contextmanager
+def left_behind(directory: Path, **options: Any) -> Iterator[tuple[Journal, Path]]:
+    """A journal, and where all of it stands afterwards as if neither it nor the system had come to an end."""
+    number = len(list(directory.iterdir()))
+    (directory / f"{number}").mkdir()
+    with closing(Journal(directory / "journal", CONNECTION, **options)) as journal:
+        yield journal, directory / f"{number}" / "journal"
+        for file in directory.glob("journal*"):
+            shutil.copy(file, directory / f"{number}" / file.name)
+
+
+def commits_of(journal: Journal) -> list[str]:
+    """The synchronous mode of each commit from now on."""
+    mode, modes = ["unsaid"], []
+
+    def note(statement: str) -> None:
+        if statement.startswith("PRAGMA synchronous = "):
+            mode.append(statement.rpartition(" ")[2])
+        elif statement == "COMMIT":
+            modes.append(mode[-1])
+
+    journal._database.set_trace_callback(note)
+    return modes
+
+
+def horizon_of(path: Path) -> int:
+    """As another process sees it."""
+    with closing(sqlite3.connect(path)) as database:
+        ((value,),) = database.execute("SELECT value FROM run WHERE key = 'horizon'")
+        return int(value)
+
+
+def test_no_record_is_sent_before_a_synced_transaction_has_moved_the_horizon_beyond_it(
+    tmp_path: Path, boots: list[str]
+) -> None:
+    with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
+        modes = commits_of(journal)
+        for seq in range(3 * STEP):
+            journal.commit([Result(line(seq - 1))] if seq else [], [intent(line(seq))])
+            assert horizon_of(tmp_path / "journal") > seq
+        assert modes == (["FULL"] + ["NORMAL"] * (STEP - 1)) * 3
+        journal.commit([Result(line(seq))])
+        assert modes[-1] == "NORMAL"
+
+
+def test_after_a_power_cut_what_is_before_the_horizon_and_has_no_outcome_is_in_doubt(
+    tmp_path: Path, boots: list[str]
+) -> None:
+    with left_behind(tmp_path) as (journal, left):
+        journal.commit([Result(line(0)), Result(line(3))], [intent(line(seq)) for seq in range(5)])
+    boots.append("second")
+    with closing(Journal(left, CONNECTION)) as journal:
+        assert journal.outlived_the_machine
+        # What the journal knows to have been sent is unknown; of what it does not know at all, a resume will say so.
+        assert [(each.seq, each.outcome) for each in journal.lines()] == [
+            (0, "applied"), (1, "unknown"), (2, "unknown"), (3, "applied"), (4, "unknown"),
+        ]  # fmt: skip
+        assert journal.in_doubt == set(range(5, 4 + STEP))
+
+
+def test_the_doubt_stays_until_a_record_has_its_outcome(tmp_path: Path, boots: list[str]) -> None:
+    with left_behind(tmp_path) as (journal, left):
+        journal.commit([], [intent(line(0))])
+    boots.append("second")
+    with closing(Journal(left, CONNECTION)) as journal:
+        assert journal.in_doubt == set(range(1, STEP))
+        unknown = line(1, Outcome.UNKNOWN, None)
+        journal.commit([Result(unknown)], [intent(unknown)])
+    boots.append("third")
+    with closing(Journal(left, CONNECTION)) as journal:
+        assert journal.in_doubt == set(range(2, STEP))
+
+
+def test_a_kill_leaves_nothing_in_doubt_while_the_machine_goes_on(tmp_path: Path, boots: list[str]) -> None:
+    with left_behind(tmp_path) as (journal, left):
+        journal.commit([], [intent(line(0))])
+    with closing(Journal(left, CONNECTION)) as journal:
+        assert (journal.in_doubt, journal.outlived_the_machine) == (frozenset(), False)
+
+
+def test_a_run_that_has_ended_leaves_nothing_in_doubt_whatever_becomes_of_the_machine(
+    tmp_path: Path, boots: list[str]
+) -> None:
+    with written(tmp_path / "journal", [line(0)]):
+        pass
+    boots.append("second")
+    with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
+        assert (journal.in_doubt, journal.outlived_the_machine) == (frozenset(), False)
+
+
+def test_with_full_durability_each_transaction_is_synced_and_a_power_cut_leaves_nothing_in_doubt(
+    tmp_path: Path, boots: list[str]
+) -> None:
+    with left_behind(tmp_path, durability=Durability.FULL) as (journal, left):
+        assert journal.waits_for_the_disk
+        for seq in range(3 * STEP):
+            journal.commit([Result(line(seq - 1))] if seq else [], [intent(line(seq))])
+            assert journal._database.execute("PRAGMA synchronous").fetchone() == (2,)
+    boots.append("second")
+    with closing(Journal(left, CONNECTION)) as journal:
+        assert journal.in_doubt == frozenset()
+        assert journal.counts()["unknown"] == 1
+
+
+# --- what it is told apart by
+
+
+def test_its_identity_stays_over_all_runs_and_so_do_the_keys_that_follow_from_it(tmp_path: Path) -> None:
+    seen = []
+    for _ in range(3):
+        with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
+            seen.append((journal.identity, idempotency_key(journal.identity, 7, b"digest")))
+            assert journal.runs == len(seen)
+    assert len(set(seen)) == 1
+
+
+def test_begun_anew_it_is_another_with_other_keys(tmp_path: Path) -> None:
+    with written(tmp_path / "journal", [line(0)]) as journal:
+        before = journal.identity
+    with closing(Journal(tmp_path / "journal", CONNECTION, fresh=True)) as journal:
+        assert journal.identity != before
+        assert idempotency_key(journal.identity, 0, b"d") != idempotency_key(before, 0, b"d")
+        assert (journal.runs, journal.resumed, list(journal.lines())) == (1, False, [])
+
+
+@pytest.mark.parametrize(
+    ("runs", "is_keyed"),
+    [
+        ([True, True, True], [True, True, True]),
+        ([True, False, True], [True, False, False]),
+        ([False, True], [False] * 2),
+    ],
+)
+def test_only_a_journal_whose_every_run_has_sent_keys_is_keyed(
+    tmp_path: Path, runs: list[bool], is_keyed: list[bool]
+) -> None:
+    found = []
+    for keyed in runs:
+        with closing(Journal(tmp_path / "journal", CONNECTION, keyed=keyed)) as journal:
+            found.append(journal.is_keyed)
+    assert found == is_keyed
+
+
+# --- transactions
+
+
+def test_an_intent_that_was_withdrawn_was_never_there(tmp_path: Path) -> None:
+    with written(tmp_path / "journal", [line(0)], open_seqs=[1, 2]) as journal:
+        journal.commit([], [], [1])
+    with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
+        assert [(each.seq, each.outcome) for each in journal.lines()] == [(0, "applied"), (2, "unknown")]
+
+
+def test_a_transaction_that_fails_leaves_nothing_of_itself(tmp_path: Path) -> None:
+    with written(tmp_path / "journal", [line(0)], open_seqs=[1]) as journal:
+        with pytest.raises(StorageError, match="journal: UNIQUE constraint failed"):
+            journal.commit([Result(line(1))], [intent(line(2)), intent(line(0))])
+        assert journal.line(1) is None
+        journal.commit([Result(line(1)), Result(line(2))], [intent(line(2))])
+    with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
+        assert journal.counts()["applied"] == 3

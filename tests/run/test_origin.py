@@ -29,7 +29,7 @@ def test_an_origin_that_accepts_and_closes_costs_no_record_its_attempts_and_stop
         accepted += 1
         reset(stream)
 
-    files, summary = batch(tmp_path, closing, people(500), patience=0.3)
+    _files, summary = batch(tmp_path, closing, people(500), patience=0.3)
     # A request that left before the reset came is unknown; of the others nothing was sent.
     assert summary.counts["not_sent"] == summary.counts["rejected"] == 0
     assert summary.counts["unknown"] < 50
@@ -67,7 +67,7 @@ def test_an_origin_that_breaks_every_connection_gets_few_records_and_the_run_sto
             asked += 1
             reset(stream)
 
-    files, summary = batch(tmp_path, breaking, people(5_000), patience=0.2)
+    _files, summary = batch(tmp_path, breaking, people(5_000), patience=0.2)
     (failure,) = summary.failures
     assert isinstance(failure, OriginError)
     assert "has ended" in str(failure)

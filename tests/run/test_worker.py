@@ -211,7 +211,7 @@ def test_the_attempts_of_earlier_runs_stay_beside_those_of_later_ones(tmp_path: 
 def test_a_pause_longer_than_a_run_waits_stops_it_and_a_resume_sends_the_record(tmp_path: Path) -> None:
     answers = iter([status(503, "Retry-After: 3600"), *([OK] * 3)])
     origin = Origins(lambda *_: next(answers))
-    files, (stopped, resumed) = runs(tmp_path, origin, people(3), {"concurrency": 1}, {"concurrency": 1})
+    _files, (stopped, resumed) = runs(tmp_path, origin, people(3), {"concurrency": 1}, {"concurrency": 1})
     (failure,) = stopped.failures
     assert isinstance(failure, OriginError)
     assert "asks to be left alone for 3,600 seconds (Retry-After)" in str(failure)
