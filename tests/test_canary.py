@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 from base64 import b64encode
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.support.batches import BatchFiles, people
 from tests.support.certificates import Authority, Issued
 from tests.support.commands import PATCHWIRE, environment, patchwire, serving
 from tests.support.https import https_server
-from tests.support.origins import OK, Origins, document, run, status
+from tests.support.origins import OK, Origins, batch, document, run, status
 from tests.support.tls_batches import settings as tls_settings
 
 PASSWORD, TOKEN, TEXT = "canary-password-9d1f", "canary-token-52c7", "canary-text-77aa"
@@ -236,3 +237,54 @@ def test_no_password_or_key_of_a_certificate_is_in_anything_that_a_batch_writes(
     secrets = [CLIENT_PASSWORD.encode(), TRUST_PASSWORD.encode(), *texts_of(ADA), *texts_of(BOB)]
     for name, content in written.items():
         assert not [secret for secret in secrets if secret in content], name
+
+
+# --- what a server sends back
+
+
+def echo(request: bytes) -> bytes:
+    return request
+
+
+def echo_fields(request: bytes) -> bytes:
+    return request.partition(b"\r\n")[2]
+
+
+def in_a_status_line(request: bytes) -> bytes:
+    return b"HTTP/1.1 2 " + AUTHORIZATION.encode() + b"\r\n\r\n"
+
+
+def in_a_field_line(request: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nX " + AUTHORIZATION.encode() + b"\r\n\r\n"
+
+
+def in_a_length(request: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: " + TOKEN.encode() + b"\r\n\r\n"
+
+
+def in_a_chunk_size(request: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + AUTHORIZATION.encode() + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer", [echo, echo_fields, in_a_status_line, in_a_field_line, in_a_length, in_a_chunk_size]
+)
+def test_no_secret_that_a_server_sends_back_in_place_of_a_response_is_quoted(
+    tmp_path: Path, answer: Callable[[bytes], bytes]
+) -> None:
+    (tmp_path / "token").write_text(TOKEN, "utf-8")
+
+    async def peer(stream: trio.SocketStream) -> None:
+        await stream.send_all(answer(bytes(await stream.receive_some())))
+
+    settings = SETTINGS.replace("env:CANARY_PASSWORD", f"literal:{PASSWORD}").replace(
+        "user =", "preemptive = true\nuser ="
+    )
+    files, summary = batch(tmp_path, peer, people(1), settings)
+    (line,) = files.outcomes()
+    assert line["outcome"] in ("unknown", "applied")
+    assert "malformed" in line["error"] or "status line" in line["error"]
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name not in INPUTS}
+    written["failures"] = repr(summary.failures).encode()
+    for name, content in written.items():
+        assert not [canary for canary in CANARIES if canary in content], name

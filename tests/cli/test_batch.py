@@ -594,6 +594,10 @@ def test_a_second_interrupt_during_a_pause_does_not_wait_for_what_is_in_flight(t
     [
         ("--rate 0", "Invalid value for '--rate': 0.0 is not in the range x>0."),
         ("--rate -1", "Invalid value for '--rate': -1.0 is not in the range x>0."),
+        ("--rate nan", "Invalid value for '--rate': 'nan' is not a number."),
+        ("--patience nan", "Invalid value for '--patience': 'nan' is not a number."),
+        ("--deadline -nan", "Invalid value for '--deadline': '-nan' is not a number."),
+        ("--max-failure-rate NaN", "Invalid value for '--max-failure-rate': 'NaN' is not a number."),
         ("--rate fast", "Invalid value for '--rate': 'fast' is not a valid float"),
         ("--durability some", "Invalid value for '--durability': 'some' is not one of 'normal', 'full'."),
         ("--if-match always", "Invalid value for '--if-match': 'always' is not"),
@@ -615,6 +619,8 @@ def test_a_second_interrupt_during_a_pause_does_not_wait_for_what_is_in_flight(t
         ("--request-id-header=X:Y", "--request-id-header: 'X:Y' is no field name: a field name is a token"),
         ("--request-id-header X-É", "--request-id-header: 'X-É' is no field name: a field name is a token"),
         ("--request-id-header Content-Length", "--request-id-header: field 'Content-Length' is not yours to set"),
+        ("--request-id-header TE", "--request-id-header: TE has a meaning of its own; name another field"),
+        ("--request-id-header Range", "--request-id-header: Range has a meaning of its own; name another field"),
         ("--request-id-header Host", "--request-id-header: Host has a meaning of its own; name another field"),
         ("--request-id-header authorization", "--request-id-header: authorization has a meaning of its own"),
         ("--request-id-header If-Match", "--request-id-header: If-Match has a meaning of its own; name another"),
@@ -884,3 +890,12 @@ def test_on_a_terminal_progress_tells_the_pace_in_force_and_the_end_has_a_histog
     assert "at most 32/s (--rate)" in shown
     assert "latency  p50 " in shown
     assert shown.rstrip().rpartition("█ ")[2].isdigit()
+
+
+def test_a_named_pipe_is_refused_with_validate_first_before_anybody_waits_for_it(tmp_path: Path) -> None:
+    files = BatchFiles(tmp_path, "http://127.0.0.1:9")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    done = patchwire("batch", files.connection, pipe, "--journal", files.journal, "--validate-first")
+    assert done.returncode == 2
+    assert without_traceback(done) == [f"patchwire: {pipe}: can be read only once; --validate-first needs a file"]

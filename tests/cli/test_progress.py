@@ -73,6 +73,7 @@ def untroubled(pace: Pace) -> None:
         (None, untroubled, []),
         (50.0, untroubled, ["at most 50/s (--rate)"]),
         (0.25, untroubled, ["at most 0.25/s (--rate)"]),
+        (12_345.0, untroubled, ["at most 12,345/s (--rate)"]),
         (None, too_soon, ["at most 855/s, 11 in flight (429)"]),
         (800.0, too_soon, ["at most 800/s, 11 in flight (429)"]),
         (None, unavailable, ["11 in flight (503)"]),

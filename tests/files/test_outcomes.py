@@ -25,6 +25,10 @@ def write(path: Path, *lines: OutcomeLine) -> bytes:
     return content
 
 
+def nothing(_: int) -> None:
+    """What holds of a number in a journal that has none."""
+
+
 def seqs(path: Path) -> list[int]:
     return [json.loads(text)["seq"] for text in path.read_text("utf-8").splitlines()]
 
@@ -36,15 +40,6 @@ def test_the_bits_are_a_set_of_numbers(added: list[int], asked: list[int]) -> No
         written.add(seq)
     for seq in added + asked:
         assert written.has(seq) is (seq in added)
-
-
-def test_an_output_begins_anew_without_an_earlier_run(tmp_path: Path) -> None:
-    path = tmp_path / "out"
-    path.write_bytes(encode(line(5)) + b"\n")
-    file = open_output(str(path), None)
-    file.write([encode(line(0))])
-    file.close()
-    assert seqs(path) == [0]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +57,7 @@ def test_a_torn_last_line_is_cut_and_what_is_missing_is_written(tmp_path: Path, 
     path = tmp_path / "out"
     whole = b"".join(encode(line(seq)) + b"\n" for seq in (4, 2, 0))
     path.write_bytes(whole if cut == -1 else whole + (encode(line(1)) + b"\n")[:cut])
-    file = open_output(str(path), (line(seq) for seq in range(6)))
+    file = open_output(str(path), (line(seq) for seq in range(6)), line)
     file.write([encode(line(6))])
     file.close()
     assert sorted(seqs(path)) == list(range(7))
@@ -70,7 +65,7 @@ def test_a_torn_last_line_is_cut_and_what_is_missing_is_written(tmp_path: Path, 
 
 
 def test_an_output_that_is_gone_is_written_whole_from_the_journal(tmp_path: Path) -> None:
-    open_output(str(tmp_path / "out"), map(line, range(3))).close()
+    open_output(str(tmp_path / "out"), map(line, range(3)), line).close()
     assert seqs(tmp_path / "out") == [0, 1, 2]
 
 
@@ -83,7 +78,7 @@ def test_a_file_that_is_something_else_is_refused_and_stays_as_it_is(tmp_path: P
     content = encode(line(0)) + b"\n" + text.encode("latin-1")
     path.write_bytes(content)
     with pytest.raises(InputError, match=":2: is no outcome line; name another --output"):
-        open_output(str(path), [line(0)])
+        open_output(str(path), [line(0)], line)
     assert path.read_bytes() == content
 
 
@@ -111,7 +106,7 @@ def test_each_outcome_stands_once_after_a_kill_at_any_octet_and_a_resume(
     settled = data.draw(st.sets(st.integers(0, 7)))
     whole = b"".join(encode(line(seq)) + b"\n" for seq in order if seq in settled)
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
-    file = open_output(str(path), (line(seq) for seq in sorted(settled)))
+    file = open_output(str(path), (line(seq) for seq in sorted(settled)), line)
     file.write(encode(line(seq)) for seq in range(8) if seq not in settled)
     file.close()
     assert sorted(seqs(path)) == list(range(8))
@@ -149,14 +144,15 @@ def test_a_file_that_cannot_take_the_others_place_is_named_and_goes(tmp_path: Pa
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("settled", [None, []])
-def test_a_directory_is_no_output(tmp_path: Path, settled: list[OutcomeLine] | None) -> None:
+def test_a_directory_is_no_output(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="is a directory"):
-        open_output(str(tmp_path), settled)
+        LineFile(str(tmp_path))
+    with pytest.raises(StorageError, match="is a directory"):
+        open_output(str(tmp_path), [], line)
 
 
 def test_standard_output_takes_all_of_earlier_runs_and_stays_open(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
-    file = open_output("-", [line(0), line(1)])
+    file = open_output("-", [line(0), line(1)], line)
     file.write([encode(line(2))])
     file.close()
     sys.stdout.buffer.write(b"{}\n")
@@ -175,38 +171,42 @@ def test_a_file_of_one_line_that_is_no_outcome_is_not_taken_for_a_torn_one(tmp_p
     path = tmp_path / "precious.json"
     path.write_text('{"precious": true}', "utf-8")
     with pytest.raises(InputError, match="is no outcome line"):
-        open_output(str(path), [])
+        open_output(str(path), [], line)
     assert path.read_text("utf-8") == '{"precious": true}'
 
 
-def test_an_output_with_an_overtaken_line_is_replaced_by_what_the_journal_says_and_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("now", [line(1), line(1, Outcome.REJECTED), None])
+def test_an_output_with_an_overtaken_line_is_replaced_by_what_the_journal_says_and_goes_on(
+    tmp_path: Path, now: OutcomeLine | None
+) -> None:
     path = tmp_path / "out"
-    path.write_bytes(b"".join(encode(line(seq)) + b"\n" for seq in (3, 1, 0)) + b'{"seq":2,')
-    asked: list[tuple[int, bytes]] = []
-
-    def is_overtaken(seq: int, text: bytes) -> bool:
-        asked.append((seq, text))
-        return seq == 1
-
-    file = open_output(str(path), map(line, [0, 2, 3]), is_overtaken)
-    file.write([encode(line(1))])
+    path.write_bytes(write(path, line(3), line(1, Outcome.UNKNOWN), line(0)) + b'{"seq":2,')
+    current = {0: line(0), 2: line(2), 3: line(3), 1: now}
+    file = open_output(str(path), [each for each in current.values() if each], current.get)
+    file.write([encode(line(4))])
     file.close()
-    assert seqs(path) == [0, 2, 3, 1]
-    assert asked == [(3, encode(line(3))), (1, encode(line(1)))]
-    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == write(tmp_path / "expected", *filter(None, current.values()), line(4))
 
 
-def test_an_output_with_no_overtaken_line_is_appended_to(tmp_path: Path) -> None:
+def test_only_what_was_unknown_can_be_overtaken_so_only_that_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "out"
-    path.write_bytes(encode(line(3)) + b"\n")
-    open_output(str(path), map(line, [0, 3]), lambda *_: False).close()
-    assert seqs(path) == [3, 0]
+    unknown = line(5, Outcome.UNKNOWN)
+    kept = write(path, line(3), unknown, line(1, Outcome.REJECTED), line(2, Outcome.NOT_SENT))
+    asked: list[int] = []
+
+    def current(seq: int) -> OutcomeLine:
+        asked.append(seq)
+        return unknown
+
+    open_output(str(path), map(line, [0, 1, 2, 3, 5]), current).close()
+    assert path.read_bytes() == kept + encode(line(0)) + b"\n"
+    assert asked == [5]
 
 
 def test_an_output_that_is_a_link_stays_one_when_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
-    (tmp_path / "real").write_bytes(encode(line(0)) + b"\n")
+    write(tmp_path / "real", line(0, Outcome.UNKNOWN))
     (tmp_path / "out").symlink_to(tmp_path / "real")
-    open_output(str(tmp_path / "out"), map(line, [1]), lambda *_: True).close()
+    open_output(str(tmp_path / "out"), map(line, [1]), nothing).close()
     assert (tmp_path / "out").is_symlink()
     assert seqs(tmp_path / "real") == [1]
 
@@ -235,7 +235,14 @@ def test_of_the_numbers_that_were_superseded_the_last_line_stays_and_all_others_
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_an_output_that_is_no_file_has_nothing_to_be_superseded(tmp_path: Path) -> None:
+def test_an_output_that_is_no_file_has_nothing_to_be_superseded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    precious = write(tmp_path / "-", line(0, Outcome.UNKNOWN), line(0))
+    drop_superseded("-", {0})
+    assert (tmp_path / "-").read_bytes() == precious
+    (tmp_path / "-").unlink()
     drop_superseded(str(tmp_path / "none"), {0})
     drop_superseded("/dev/null", {0})
     assert list(tmp_path.iterdir()) == []
@@ -254,7 +261,7 @@ def test_what_is_superseded_is_dropped_behind_a_link_and_for_the_same_readers(tm
 def test_an_output_in_which_a_number_stands_twice_is_written_anew_with_each_once(tmp_path: Path) -> None:
     path = tmp_path / "out"
     write(path, line(2), line(0, Outcome.UNKNOWN), line(1), line(0))
-    file = open_output(str(path), map(line, range(4)))
+    file = open_output(str(path), map(line, range(4)), line)
     file.write([encode(line(4))])
     file.close()
     assert path.read_bytes() == b"".join(encode(line(seq)) + b"\n" for seq in range(5))
@@ -271,7 +278,7 @@ def test_a_power_cut_may_leave_anything_behind_the_last_whole_line(tmp_path: Pat
     path = tmp_path / "out"
     kept = write(path, line(1))
     path.write_bytes(kept + left)
-    open_output(str(path), map(line, range(3)), distrusted=True).close()
+    open_output(str(path), map(line, range(3)), line, distrusted=True).close()
     assert path.read_bytes().startswith(kept)
     assert sorted(seqs(path)) == [0, 1, 2]
 
@@ -281,8 +288,8 @@ def test_where_a_power_cut_has_left_lines_without_sense_all_is_written_anew(tmp_
     path = tmp_path / "out"
     path.write_bytes(write(path, line(1)) + left)
     with pytest.raises(InputError, match=":2: is no outcome line; name another --output"):
-        open_output(str(path), map(line, range(3)))
-    open_output(str(path), map(line, range(3)), distrusted=True).close()
+        open_output(str(path), map(line, range(3)), line)
+    open_output(str(path), map(line, range(3)), line, distrusted=True).close()
     assert seqs(path) == [0, 1, 2]
 
 
@@ -293,12 +300,12 @@ def test_an_output_of_zeros_alone_begins_anew_after_a_power_cut(tmp_path: Path, 
     refuse_foreign(str(path), "outcomes", may_be_torn=True)
     with pytest.raises(InputError, match="something else than outcomes"):
         refuse_foreign(str(path), "outcomes")
-    open_output(str(path), settled, distrusted=True).close()
+    open_output(str(path), settled, line, distrusted=True).close()
     assert seqs(path) == [each.seq for each in settled]
 
 
 def test_lines_that_a_power_cut_has_kept_while_the_journal_lost_them_go(tmp_path: Path) -> None:
     path = tmp_path / "out"
     write(path, line(0), line(1), line(2))
-    open_output(str(path), [line(0), line(1)], lambda seq, _: seq == 2, distrusted=True).close()
+    open_output(str(path), [line(0), line(1)], {0: line(0), 1: line(1)}.get, distrusted=True).close()
     assert seqs(path) == [0, 1]

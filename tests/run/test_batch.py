@@ -354,6 +354,25 @@ def test_a_torn_output_is_mended_from_the_journal(tmp_path: Path) -> None:
     run(Origins(lambda *_: OK), job)
 
 
+def test_a_kill_while_unknown_records_are_sent_again_leaves_no_stale_outcome_in_the_output(tmp_path: Path) -> None:
+    is_first = True
+
+    async def job(target: Origin) -> None:
+        nonlocal is_first
+        files = BatchFiles(tmp_path, target)
+        files.write(people(5))
+        await files.run()
+        before = files.output.read_bytes()
+        is_first = False
+        await files.run(retry_unknown=True)
+        files.output.write_bytes(before)  # what a kill leaves: outcomes stood in the buffer of the output
+        summary = await files.run()
+        assert summary.counts["applied"] == 5
+        assert {line["outcome"] for line in files.outcomes()} == {"applied"}
+
+    run(Origins(lambda *_: b"" if is_first else OK), job)
+
+
 def test_a_line_that_was_sent_and_has_changed_stops_the_resume_while_later_lines_may_be_mended(tmp_path: Path) -> None:
     async def job(target: Origin) -> None:
         files = BatchFiles(tmp_path, target)

@@ -19,7 +19,7 @@ from patchwire.delivery.record import Record, RecordParser
 from patchwire.delivery.validators import Validators
 from patchwire.errors import ConnectError, OriginError, RecordError, Sent, StorageError
 from patchwire.files.connection_file import load_connection
-from patchwire.files.outcomes import open_output
+from patchwire.files.outcomes import LineFile
 from patchwire.http.message import Origin, Response
 from patchwire.net.connection import Reply
 from patchwire.run.batch import Summary
@@ -51,7 +51,7 @@ class Plant:
         for seq, line in enumerate(self.files.records.read_bytes().splitlines()):
             self.lanes.add(parser.parse(line, seq))
         self.journal = Journal(self.files.journal, settings.identity, durability=durability)
-        self.reports = Reports(self.journal.counts(), open_output(str(self.files.output), None), None, None)
+        self.reports = Reports(self.journal.counts(), LineFile(str(self.files.output)), None, None)
         self.stop = trio.Event()
         self.pacer = Pacer(Pace(rate=rate, concurrency=4, now=trio.current_time()), self.stop)
         limits = RunLimits(origin=ORIGIN, validators=Validators(), patience=1.0)

@@ -29,10 +29,16 @@ def test_a_journal_of_version_1_is_upgraded_in_place_and_keeps_what_it_knew(tmp_
             (1, "unknown", None),
             (2, "unknown", INTERRUPTED),
         ]
-        assert journal.settled_by_hand() == frozenset()
     assert version_of(path) == SCHEMA_VERSION == 3
     with closing(Journal(path, CONNECTION)) as journal:
         assert journal.counts() == {"applied": 1, "pending": 1, "rejected": 0, "not_sent": 0, "unknown": 2}
+
+
+def test_a_journal_whose_earlier_runs_could_send_no_keys_is_not_keyed(tmp_path: Path) -> None:
+    write_version_1(tmp_path / "journal")
+    with closing(Journal(tmp_path / "journal", CONNECTION, keyed=True)) as journal:
+        assert journal.resumed
+        assert not journal.is_keyed
 
 
 def test_a_journal_of_another_connection_is_refused_before_it_is_upgraded(tmp_path: Path) -> None:
@@ -122,7 +128,7 @@ def schema_of(path: Path) -> dict[str, set[str]]:
         return {name: {row[1] for row in database.execute(f"PRAGMA table_info({name})")} for name in tables}
 
 
-def test_a_journal_of_version_2_is_upgraded_in_place_and_keeps_what_was_settled_by_hand(tmp_path: Path) -> None:
+def test_a_journal_of_version_2_is_upgraded_in_place_and_keeps_what_it_knew(tmp_path: Path) -> None:
     write_version_2(tmp_path / "journal")
     with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
         assert [(each.seq, each.outcome) for each in journal.lines()] == [
@@ -130,7 +136,6 @@ def test_a_journal_of_version_2_is_upgraded_in_place_and_keeps_what_was_settled_
             (1, "unknown"),
             (2, "unknown"),
         ]
-        assert journal.settled_by_hand() == {0}
     assert version_of(tmp_path / "journal") == 3
 
 

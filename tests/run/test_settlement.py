@@ -40,7 +40,6 @@ def test_applied_makes_a_record_applied_and_keeps_what_it_was(tmp_path: Path) ->
     with closing(Journal(path, CONNECTION)) as journal:
         settled = journal.line(1)
         assert settled == line(1, Outcome.APPLIED, None, error="settled by hand: looked at it")
-        assert journal.settled_by_hand() == {1}
         assert journal.counts() == {"applied": 1, "pending": 0, "rejected": 0, "not_sent": 0, "unknown": 2}
 
 
@@ -58,7 +57,6 @@ def test_not_applied_forgets_the_record_and_keeps_the_word(tmp_path: Path) -> No
     with closing(Journal(path, CONNECTION)) as journal:
         assert [seq for seq, _ in journal.known()] == [1]
         journal.commit([], [intent(line(0))])  # it can be sent again
-        assert journal.settled_by_hand() == {0, 2}
 
 
 def test_a_record_that_was_sent_again_and_is_unknown_again_can_be_settled_again(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import click
 import trio
 
 from patchwire.cli import exits
+from patchwire.cli.number import Number
 from patchwire.cli.progress import BatchProgress
 from patchwire.cli.summary import print_summary
 from patchwire.cli.terminal import is_terminal
@@ -31,6 +32,8 @@ TAKEN_AS_GIVEN: Final = (
     *("validate_first", "skip_invalid", "patience", "max_failures", "max_failure_rate", "deadline"),
 )
 """Options that the run knows by the same names."""
+OF_HTTP: Final = {"expect", "idempotency-key", "keep-alive", "range", "te", "trailer"}
+"""Fields in which an id would say something else, beside those that are refused in a record."""
 
 
 @click.command()
@@ -43,7 +46,7 @@ TAKEN_AS_GIVEN: Final = (
     "--unknown", metavar="FILE", help="Records that may have been applied: to run them again may double. Replaced."
 )
 @click.option("--concurrency", type=click.IntRange(1, 10_000), default=8, show_default=True, help="Connections.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), metavar="N", help="Requests a second, at most.")
+@click.option("--rate", type=Number(0, min_open=True), metavar="N", help="Requests a second, at most.")
 @click.option(
     "--durability",
     type=click.Choice([each.value for each in Durability]),
@@ -83,7 +86,7 @@ TAKEN_AS_GIVEN: Final = (
 @click.option("--skip-invalid", is_flag=True, help="Report lines that are no valid records, and go on.")
 @click.option(
     "--patience",
-    type=click.FloatRange(0),
+    type=Number(0),
     default=30.0,
     show_default=True,
     metavar="SECONDS",
@@ -92,11 +95,11 @@ TAKEN_AS_GIVEN: Final = (
 @click.option("--max-failures", type=click.IntRange(0), metavar="N", help="Stop when more are not applied.")
 @click.option(
     "--max-failure-rate",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     metavar="SHARE",
     help="Stop when a larger share, from 0 to 1, is not applied; of 100 records at least.",
 )
-@click.option("--deadline", type=click.FloatRange(0), metavar="SECONDS", help="Send nothing more after so long.")
+@click.option("--deadline", type=Number(0), metavar="SECONDS", help="Send nothing more after so long.")
 @click.option("--summary", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--progress/--no-progress", default=None, help="A progress bar. [default: on a terminal]")
 @click.option("--fresh", is_flag=True, help="Forget an earlier run: begin with an empty journal and output.")
@@ -148,7 +151,7 @@ def _check_request_id_header(name: str, settings: ConnectionSettings) -> None:
     except LocalProtocolError as error:
         raise click.UsageError(f"--request-id-header: {error}") from None
     lowered = name.lower()
-    if lowered in OF_THE_CONNECTION or lowered in OF_A_RECORD or lowered in {"expect", "idempotency-key"}:
+    if lowered in OF_THE_CONNECTION or lowered in OF_A_RECORD or lowered in OF_HTTP:
         raise click.UsageError(f"--request-id-header: {name} has a meaning of its own; name another field")
     if any(own.decode("latin-1").lower() == lowered for own, _ in settings.headers):
         raise click.UsageError(f"--request-id-header: {name} is set by the connection already; name another field")

@@ -66,7 +66,8 @@ def pace_in_force(live: Live, now: float) -> list[str]:
         return []
     limits = []
     if pace.rate(now) != float("inf"):
-        limits.append(f"at most {pace.rate(now):,.3g}/s")
+        rate = pace.rate(now)
+        limits.append(f"at most {rate:,.0f}/s" if rate >= 100 else f"at most {rate:.3g}/s")
     if pace.is_concurrency_cut:
         limits.append(f"{pace.in_flight_limit} in flight")
     return [f"[yellow]{', '.join(limits)} ({reason.value})[/]"]

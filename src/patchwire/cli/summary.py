@@ -76,8 +76,9 @@ def _print_table(values: Mapping[str, str | int | float], *, stderr: bool) -> No
     Console(stderr=stderr).print(table)
 
 
-def _can_go_on(summary: Summary) -> bool:
-    return bool(summary.failures) and not any(isinstance(failure, JournalError) for failure in summary.failures)
+def _has_stopped(summary: Summary) -> bool:
+    """Before the end of the input; lines that were passed over stand among the failures too."""
+    return summary.interrupted or len(summary.failures) > min(summary.invalid, SHOWN)
 
 
 def _say_failures(summary: Summary) -> None:
@@ -95,7 +96,9 @@ def _say_failures(summary: Summary) -> None:
             f"{summary.journal}: could not keep {len(summary.lost)} outcomes, a resume will report them unknown:"
             f" {shown}{more}"
         )
-    if summary.records and (summary.interrupted or _can_go_on(summary)):
+    if not summary.records or any(isinstance(failure, JournalError) for failure in summary.failures):
+        return
+    if _has_stopped(summary):
         exits.say(f"records with an outcome: {summary.records:,}; the same command goes on from there")
-    elif summary.records and not summary.settled_now and not summary.failures:
+    elif not summary.settled_now:
         exits.say(f"nothing was left to send: all {summary.records:,} records have an outcome (--fresh starts over)")

@@ -15,6 +15,7 @@ from typing import BinaryIO
 import msgspec
 from msgspec import Struct
 
+from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.errors import InputError, StorageError
 from patchwire.files.read import describe
@@ -30,8 +31,9 @@ encode = msgspec.json.Encoder().encode
 _OURS = b'{"seq":'
 
 
-class _Seq(Struct):
+class _Line(Struct):
     seq: int
+    outcome: str = ""
 
 
 class LineFile:
@@ -102,22 +104,20 @@ class LineFile:
 
 def open_output(
     name: str,
-    settled: Iterable[OutcomeLine] | None,
-    is_overtaken: Callable[[int, bytes], bool] | None = None,
+    settled: Iterable[OutcomeLine],
+    current: Callable[[int], OutcomeLine | None],
     *,
     distrusted: bool = False,
 ) -> LineFile:
     """The --output of a run, to which every outcome in `settled`, those of earlier runs, has been written once.
 
-    None begins it anew. A last line that a kill has torn is cut. Where a number stands twice, or `is_overtaken` says
-    of a number and its line that the line no longer holds, the file is replaced by one with what is in `settled`; a
+    A last line that a kill has torn is cut. Where a number stands twice, or `current`, which
+    knows what now holds of a number, has overtaken a line, the file is replaced by one with what is in `settled`; a
     `distrusted` file, such as a power cut leaves, is so wherever it makes no sense. StorageError where it cannot be
     written; InputError where the file is something else.
     """
-    if settled is None:
-        return LineFile(name)
     path = Path(name)
-    written = Written() if name == STANDARD_OUTPUT else _cut_torn_line(path, is_overtaken, distrusted)
+    written = Written() if name == STANDARD_OUTPUT else _cut_torn_line(path, current, distrusted)
     if written is None:
         anew = LineFile(str(path.resolve()), replacing=True)  # a link to it stays a link
         anew.write(map(encode, settled))
@@ -131,9 +131,9 @@ def open_output(
 def drop_superseded(name: str, seqs: Set[int]) -> None:
     """Keep of these numbers, which may stand in the output several times, the last line only."""
     path = Path(name)
-    if not path.is_file():
+    if name == STANDARD_OUTPUT or not path.is_file():
         return
-    decode = msgspec.json.Decoder(_Seq).decode
+    decode = msgspec.json.Decoder(_Line).decode
     anew = LineFile(str(path.resolve()), replacing=True)
     with path.open("rb") as file:
         counts = Counter(seq for line in file if (seq := decode(line).seq) in seqs)
@@ -178,13 +178,21 @@ class Written:
         return byte < len(self._bits) and bool(self._bits[byte] >> (seq & 7) & 1)
 
 
-def _cut_torn_line(path: Path, is_overtaken: Callable[[int, bytes], bool] | None, distrusted: bool) -> Written | None:
+def _cut_torn_line(path: Path, current: Callable[[int], OutcomeLine | None], distrusted: bool) -> Written | None:
     """What stands in the output; None where it must be written anew."""
+
+    def is_overtaken(line: _Line, text: bytes) -> bool:
+        # What was unknown may have been sent again, looked at or settled by hand; every other outcome is the last.
+        if line.outcome != Outcome.UNKNOWN.value and not distrusted:
+            return False
+        now = current(line.seq)
+        return now is None or encode(now) != text
+
     written = Written()
     overtaken = False
     if not path.is_file():
         return written
-    decode = msgspec.json.Decoder(_Seq).decode
+    decode = msgspec.json.Decoder(_Line).decode
     kept = 0
     try:
         with path.open("r+b") as file:
@@ -194,15 +202,15 @@ def _cut_torn_line(path: Path, is_overtaken: Callable[[int, bytes], bool] | None
                         raise InputError(f"{path}:{number}", "is no outcome line; name another --output")
                     break
                 try:
-                    seq = decode(line).seq
-                    overtaken = overtaken or written.has(seq)
-                    written.add(seq)
+                    outcome = decode(line)
+                    overtaken = overtaken or written.has(outcome.seq)
+                    written.add(outcome.seq)
                 except (msgspec.DecodeError, UnicodeDecodeError, IndexError, OverflowError):
                     if distrusted:
                         return None
                     raise InputError(f"{path}:{number}", "is no outcome line; name another --output") from None
                 kept += len(line)
-                overtaken = overtaken or (is_overtaken is not None and is_overtaken(seq, line[:-1]))
+                overtaken = overtaken or is_overtaken(outcome, line[:-1])
             file.truncate(kept)
     except OSError as error:
         raise StorageError(f"{path}: {describe(error)}") from None

@@ -76,7 +76,7 @@ class ChunkLines:
             return None
         match = _size_line(line)
         if match is None:
-            return f"malformed chunk-size line {bytes(line[:40])!r}"
+            return "malformed chunk-size line"
         size = match[1]
         # A body in chunks of an octet or two is work without end for whoever must read it.
         if self._framing > self._data + self.max_trailer:

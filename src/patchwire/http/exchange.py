@@ -26,6 +26,8 @@ MAX_INTERIM_RESPONSES = 64
 
 _blank_line = re.compile(rb"\n\r?\n").search
 _status_line = re.compile(rb"HTTP/1\.[0-9] ").match
+_protocol = re.compile(rb"[A-Z]{2,8}[-/][0-9.]{1,4}").match
+_quotation = re.compile(r"(?:: | \()?\b(?:b['\"]|bytearray\().*", re.DOTALL)
 
 
 class Limits(Struct, frozen=True):
@@ -181,7 +183,8 @@ class Exchange:
             else:
                 self._receive_body(data, events)
         except h11.RemoteProtocolError as error:
-            self._fail(RemoteProtocolError(f"malformed response: {error}"), events)
+            # What h11 quotes may be our credentials, sent back by a server that echoes: it must reach no log.
+            self._fail(RemoteProtocolError(f"malformed response: {_quotation.sub('', str(error))}"), events)
         except RemoteProtocolError as error:
             self._fail(error, events)
         return events
@@ -238,7 +241,8 @@ class Exchange:
     def _take_head(self, head: bytes, events: list[Event]) -> bool:
         """Whether this was the final head."""
         if not _status_line(head):
-            raise RemoteProtocolError(f"no HTTP/1 status line: {head[:40]!r}")
+            spoken = _protocol(head)
+            raise RemoteProtocolError("no HTTP/1 status line" + (f" but {spoken[0].decode()}" if spoken else ""))
         self._h11.receive_data(head)
         event = self._h11.next_event()
         if isinstance(event, h11.Response):

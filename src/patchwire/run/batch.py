@@ -23,7 +23,7 @@ from patchwire.delivery.record import Record, RecordParser
 from patchwire.delivery.retry import RetryPolicy
 from patchwire.delivery.validators import Validators
 from patchwire.errors import InvalidRecordsError, PatchwireError, RecordError, RunLimitError, StorageError
-from patchwire.files.outcomes import STANDARD_OUTPUT, LineFile, encode, open_output, refuse_foreign
+from patchwire.files.outcomes import STANDARD_OUTPUT, LineFile, open_output, refuse_foreign
 from patchwire.files.read import describe
 from patchwire.files.records import LineReader
 from patchwire.net.connection import Connection
@@ -133,6 +133,8 @@ async def run_batch(
     InputError or StorageError when it cannot begin; what stops it later is in the summary.
     """
     with ExitStack() as stack:
+        if options.validate_first:
+            _refuse_pipe(options.records)
         reader, size = _open_records(options, stack)
         _refuse_foreign_files(options)
         parser = RecordParser(settings)
@@ -318,12 +320,16 @@ def _open_file(name: str) -> tuple[BufferedReader, int | None]:
     return file, status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
+def _refuse_pipe(name: str) -> None:
+    """Before it is opened, which may wait for ever: RecordError where the input can be read only once."""
+    path = Path(name)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise RecordError(name, "can be read only once; --validate-first needs a file")
+
+
 async def _validate(options: BatchOptions, parser: RecordParser) -> None:
     """RecordError, with as many faults as there are, where any line of the input is no record."""
-    file, size = _open_file(options.records)
-    if size is None:
-        file.close()
-        raise RecordError(options.records, "can be read only once; --validate-first needs a file")
+    file, _ = _open_file(options.records)
     with file:
         reader = LineReader(file, options.records, skips_overlong=True)
         directory = Path(options.records).parent
@@ -349,15 +355,5 @@ def _open_reports(options: BatchOptions, journal: Journal) -> Reports:
 
 def _open_output(name: str, journal: Journal) -> LineFile:
     if not journal.resumed:
-        return open_output(name, None)
-    by_hand = journal.settled_by_hand()
-    distrusted = journal.outlived_the_machine
-
-    def is_overtaken(seq: int, text: bytes) -> bool:
-        if seq not in by_hand and not distrusted:
-            return False
-        line = journal.line(seq)
-        return line is None or encode(line) != text
-
-    any_may_be = distrusted or bool(by_hand)
-    return open_output(name, journal.lines(), is_overtaken if any_may_be else None, distrusted=distrusted)
+        return LineFile(name)
+    return open_output(name, journal.lines(), journal.line, distrusted=journal.outlived_the_machine)

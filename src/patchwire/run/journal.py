@@ -255,10 +255,6 @@ class Journal:
         )
         return lines_of(self.path, rows)[0] if rows else None
 
-    def settled_by_hand(self) -> frozenset[int]:
-        """The records on which a person's word was given: what an output says of them may be overtaken."""
-        return frozenset(seq for (seq,) in self._rows("SELECT DISTINCT seq FROM settlement"))
-
     def counts(self) -> dict[str, int]:
         """How many records ended how: the four outcomes, and `pending`, which are also applied."""
         counts = dict.fromkeys([*(outcome.value for outcome in Outcome), "pending"], 0)
@@ -311,7 +307,7 @@ class Journal:
         execute("BEGIN IMMEDIATE")
         if self.outlived_the_machine and horizon:
             execute(_MARK_DOUBT, (horizon,))
-        self.is_keyed = self.is_keyed and (self.runs == 1 or values.get("keyed") == "1")
+        self.is_keyed = self.is_keyed and (not self.resumed or values.get("keyed") == "1")
         notes = {"journal": self.identity, "runs": self.runs, "boot": boot, "horizon": 0, "going": 1}
         notes["keyed"] = int(self.is_keyed)
         if self._request_id_header is not None:
