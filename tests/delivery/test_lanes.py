@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchwire.delivery.lanes import Lanes, weight
+from patchwire.delivery.lanes import Lanes, OnFailure, weight
 from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.record import Record, RecordParser
 from patchwire.settings.connection import parse_connection, resolve
@@ -146,3 +147,24 @@ def test_a_query_makes_no_lane_of_its_own() -> None:
     lanes.add(other)
     assert lanes.take() is one
     assert lanes.take() is None
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "holding"),
+    [
+        (OnFailure.HOLD_UNKNOWN, {Outcome.UNKNOWN}),
+        (OnFailure.HOLD, {Outcome.UNKNOWN, Outcome.REJECTED, Outcome.NOT_SENT}),
+        (OnFailure.GO_ON, set()),
+    ],
+)
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_what_holds_a_lane_can_be_chosen(on_failure: OnFailure, holding: set[Outcome], outcome: Outcome) -> None:
+    lanes = Lanes(on_failure)
+    first, second = record(0), record(1)
+    lanes.add(first)
+    lanes.add(second)
+    assert lanes.take() is first
+    assert lanes.holds(outcome) is (outcome in holding)
+    assert lanes.finish(first, outcome) == ([second] if outcome in holding else [])
+    assert lanes.has_ready is (outcome not in holding)
+    assert lanes.add(record(2)) == ("0" if outcome in holding else None)

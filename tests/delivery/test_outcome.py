@@ -5,8 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patchwire.delivery.outcome import Attempt, Outcome, join, judge, outcome_of
-from patchwire.delivery.outcome_line import held_line, outcome_line
-from patchwire.delivery.record import RecordParser
 from patchwire.errors import (
     ConnectError,
     ConnectionLostError,
@@ -17,14 +15,9 @@ from patchwire.errors import (
     PatchwireError,
     Sent,
 )
-from patchwire.files.outcomes import encode
 from patchwire.http.message import Response
-from patchwire.settings.connection import parse_connection, resolve
 
 A, R, N, U = Outcome.APPLIED, Outcome.REJECTED, Outcome.NOT_SENT, Outcome.UNKNOWN
-RECORD = RecordParser(resolve("c", parse_connection("c", {"base_url": "http://h"}), {})).parse(
-    b'{"id":"r1","path":"/a","body":{},"properties":{"k":1.50}}', 3
-)
 ATTEMPTS = st.builds(
     Attempt, st.sampled_from(Outcome), st.sampled_from(Sent), st.none() | st.integers(100, 599), error=st.none()
 )
@@ -61,36 +54,9 @@ def test_any_interleaving_of_attempts_is_applied_if_one_was_else_unknown_if_one_
     assert joined.outcome is (A if A in outcomes else U if U in outcomes else outcomes[-1])
 
 
-def test_a_line_tells_the_deciding_attempt_and_how_many_there_were() -> None:
-    attempts = [Attempt(U, Sent.MAYBE, error="cut"), Attempt(R, Sent.YES, 409)]
-    assert encode(outcome_line(RECORD, attempts, 0.12345678)) == (
-        b'{"seq":3,"id":"r1","path":"/a","outcome":"unknown","status":null,"attempts":2,"etag":null,'
-        b'"seconds":0.123457,"error":"cut","properties":{"k":1.50}}'
-    )
-
-
-@pytest.mark.parametrize(("status", "mark"), [(202, b'"pending":true'), (207, b'"partial":true')])
-def test_202_and_207_are_marked(status: int, mark: bytes) -> None:
-    assert mark in encode(outcome_line(RECORD, [Attempt(A, Sent.YES, status)], 0.0))
-
-
-def test_a_held_record_names_its_holder_and_had_no_attempt() -> None:
-    line = held_line(RECORD, "r0")
-    assert (line.outcome, line.error, line.attempts, line.status) == ("not_sent", "held by r0", 0, None)
-
-
-def test_a_held_record_keeps_its_properties() -> None:
-    assert b'"properties":{"k":1.50}' in encode(held_line(RECORD, "r0"))
-
-
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_statuses_can_be_added_to_those_that_leave_it_open(status: int) -> None:
     assert judge(Sent.YES, status, (500, 502, 503, 504)) is U
-
-
-def test_the_head_decides_and_what_befell_the_body_stands_beside_it() -> None:
-    line = outcome_line(RECORD, [Attempt(A, Sent.YES, 200, etag='"v4"', error="body cut short")], 0.0)
-    assert (line.outcome, line.status, line.etag, line.error) == ("applied", 200, '"v4"', "body cut short")
 
 
 @pytest.mark.parametrize("status", [404, 409, 412, 422])

@@ -38,6 +38,8 @@ def test_a_field_of_the_request_takes_the_place_of_the_connections() -> None:
     [
         ({"path": "a b"}, "path: character 2"),
         ({"if_match": "v1"}, "if_match: no entity tag"),
+        ({"if_match": 'W/"v1"'}, "if_match: a weak tag matches nothing there (RFC 9110 section 13.1.1); leave it out"),
+        ({"if_match": '"v0", W/"v1"'}, "if_match: a weak tag matches nothing there"),
         ({"if_match": "\u010a"}, "if_match: '\u010a' cannot stand in a header field"),
         ({"media_type": "\u010a"}, "media_type: '\u010a' cannot stand in a header field"),
         ({"headers": {"Connection": "close"}}, "headers.Connection: belongs to the connection"),
@@ -54,3 +56,8 @@ def test_what_cannot_be_made_is_named(arguments: dict[str, Any], complaint: str)
 @pytest.mark.parametrize(("body", "implied"), [(b"{}", MERGE_PATCH), (b"[]", JSON_PATCH), (b"1", None), (b"", None)])
 def test_only_objects_and_arrays_imply_a_media_type(body: bytes, implied: str | None) -> None:
     assert implied_media_type(body) == implied
+
+
+@pytest.mark.parametrize("if_match", ["*", '"v1"', '"v1", "v2"'])
+def test_any_strong_tags_and_the_asterisk_go_out_as_they_are(if_match: str) -> None:
+    assert MAKER.make("PATCH", "/a", if_match=if_match).header(b"if-match") == if_match.encode()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patchwire.delivery.outcome import Attempt, Outcome
-from patchwire.delivery.retry import Again, RetryPolicy, next_attempt
+from patchwire.delivery.retry import Again, RetryPolicy, next_attempt, postponement
 from patchwire.errors import Sent
 
 POLICY = RetryPolicy(max_attempts=4, base_delay=1.0, max_delay=3.0, max_retry_after=60.0)
@@ -146,3 +146,22 @@ def test_delays_stay_finite_after_thousands_of_attempts() -> None:
     policy = RetryPolicy(max_attempts=10_000)
     again = next_attempt(made, resendable=True, expects=False, policy=policy, now=0.0, jitter=1.0)
     assert again == Again(policy.max_delay)
+
+
+@pytest.mark.parametrize(
+    ("last", "seconds"),
+    [
+        (rejected(503, 61.0), 61.0),
+        (rejected(429, 3600.0), 3600.0),
+        (rejected(408, 3600.0), 3600.0),
+        (Attempt(Outcome.NOT_SENT, Sent.NO, 401, retry_after=90.0), 90.0),
+        (rejected(503, 60.0), None),
+        (rejected(503), None),
+        (rejected(404, 3600.0), None),
+        (UNKNOWN, None),
+    ],
+)
+def test_a_pause_too_long_to_be_waited_for_puts_off_what_asks_for_another_try(
+    last: Attempt, seconds: float | None
+) -> None:
+    assert postponement(last, POLICY) == seconds

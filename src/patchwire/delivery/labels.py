@@ -18,7 +18,7 @@ KEY_FIELD: Final = b"Idempotency-Key"
 
 def idempotency_key(journal: str, seq: int, digest: bytes) -> str:
     """32 hexadecimal digits: the same for every attempt at this record, another for any other line or journal."""
-    return blake2b(b"%d " % seq + digest, digest_size=16, key=journal.encode()).hexdigest()
+    return blake2b(f"{journal} {seq} ".encode() + digest, digest_size=16).hexdigest()
 
 
 def request_id(journal: str, seq: int) -> str:

@@ -17,7 +17,7 @@ TOO_MANY: Final = 429
 UNAVAILABLE: Final = 503
 RARE: Final = 0.1
 """Below this share of the answers 503 does not speak of the rate, and without Retry-After not of the origin."""
-FORGETTING: Final = 0.02
+FORGETTING: Final = 0.005
 """What one answer weighs in that share."""
 
 

@@ -20,6 +20,10 @@ CUT: Final = 0.05
 """By which share below the rate that was refused the rate goes on."""
 RETURN: Final = 20.0
 """Seconds until it is back at the rate that was refused."""
+FEWEST: Final = 10.0
+"""Requests in a second below which what was taken is only a guess of what would be."""
+GRAIN: Final = 1e-6
+"""Seconds that a wait is longer than it need be, so that no rounding makes it end too early."""
 SLOWEST: Final = 0.1
 FASTEST: Final = 1e6
 """Requests a second: no slower is learned, and a faster one limits nothing."""
@@ -67,7 +71,7 @@ class RateLimit:
 
     def next_at(self, now: float) -> float:
         """When the next may leave, once `tokens` has said that none may now."""
-        return now + (1.0 - self._tokens) / self.rate(now)
+        return now + (1.0 - self._tokens) / self.rate(now) + GRAIN
 
     def accepted(self, now: float) -> None:
         """A request was answered, and not for coming too soon."""
@@ -109,9 +113,10 @@ class RateLimit:
         """The rate that the origin takes, now that it has refused."""
         whole = now - self._since >= WINDOW
         if self._refused_at is None:
-            # It may have taken a burst on credit: then the count of a first second says little, and is tried upwards.
-            self._searching = not whole
-            return self._measured(now) if whole else float(max(1, self._accepted))
+            # It may have taken a burst on credit, or been slow to answer: what was taken by then is tried upwards.
+            measured = self._measured(now) if whole else float(self._accepted)
+            self._searching = not whole or measured < FEWEST
+            return max(1.0, measured)
         rate = self.rate(now)
         if self._searching:
             self._searching = False

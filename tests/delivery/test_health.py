@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from patchwire.delivery.health import FEWEST, LONGEST_DELAY, Health
+
+
+@pytest.mark.parametrize(("concurrency", "tolerated"), [(1, FEWEST), (8, FEWEST), (50, 100)])
+def test_so_many_losses_in_a_row_are_trouble_and_one_answer_ends_it(concurrency: int, tolerated: int) -> None:
+    health = Health(concurrency)
+    for number in range(tolerated):
+        assert not health.is_bad
+        assert health.bad_for(50.0) == 0.0
+        health.lost(10.0 + number)
+    assert health.is_bad
+    assert (health.losses, health.bad_for(50.0)) == (tolerated, 40.0)
+    health.answered()
+    assert (health.is_bad, health.losses, health.bad_for(60.0)) == (False, 0, 0.0)
+
+
+def test_probes_come_ever_more_seldom_and_never_more_than_some_seconds_apart() -> None:
+    health = Health(1)
+    for _ in range(FEWEST):
+        health.lost(0.0)
+    pauses = []
+    for number in range(10):
+        pauses.append(round(health.probe_at - number, 3))
+        health.lost(number + 1.0)
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, *[LONGEST_DELAY] * 4]
+
+
+def test_probes_begin_anew_after_an_answer() -> None:
+    health = Health(1)
+    for _ in range(FEWEST + 5):
+        health.lost(0.0)
+    health.answered()
+    for _ in range(FEWEST):
+        health.lost(100.0)
+    assert health.probe_at == pytest.approx(100.1)
+    assert health.bad_for(101.0) == 1.0
+
+
+def test_answers_between_losses_keep_it_well() -> None:
+    health = Health(1)
+    for number in range(10 * FEWEST):
+        health.lost(float(number))
+        if number % FEWEST == FEWEST - 2:
+            health.answered()
+        assert not health.is_bad
