@@ -4,14 +4,16 @@ import json
 import os
 import pty
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from patchwire.delivery.outcome import Outcome
+from patchwire.run.journal import HORIZON_STEP
 from patchwire.run.settlement import Word, settle
 from tests.support.batches import BatchFiles, people
 from tests.support.commands import PATCHWIRE, environment, patchwire, running, serving, without_traceback
@@ -205,7 +207,14 @@ def test_a_journal_that_cannot_be_read_is_one_line_and_exit_code_2(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "options", [["--counts", "--limit", "3"], ["--outcome", "lost"], ["--status", "x"], ["--limit", "0"]]
+    "options",
+    [
+        ["--counts", "--limit", "3"],
+        ["--counts", "--attempts"],
+        ["--outcome", "lost"],
+        ["--status", "x"],
+        ["--limit", "0"],
+    ],
 )
 def test_options_that_make_no_sense_are_refused(tmp_path: Path, options: list[str]) -> None:
     done = patchwire("journal", journal_of_three(tmp_path), *options)
@@ -221,3 +230,37 @@ def test_a_prefix_that_is_no_unicode_finds_nothing(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_attempts_are_lines_of_json_and_on_a_terminal_a_table(tmp_path: Path) -> None:
+    with serving("--create-missing") as url:
+        files = BatchFiles(tmp_path, url)
+        files.write(people(2))
+        options = ["--request-id-header", "X-Request-Id", "--concurrency", "1"]
+        assert patchwire("batch", files.connection, files.records, *options).returncode == 0
+    done = patchwire("journal", files.journal, "--attempts")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = (json.loads(text) for text in done.stdout.splitlines())
+    identity = first["request_id"].removesuffix("-0-")
+    assert first == {
+        "seq": 0, "id": "r0", "path": "/people/0", "attempt": 1, "outcome": "applied", "status": 201,
+        "bytes_sent": first["bytes_sent"], "bytes_received": first["bytes_received"], "connection": "new",
+        "error": None, "idempotency_key": None, "request_id": f"{identity}-0-",
+    }  # fmt: skip
+    assert first["bytes_sent"] > 100 < first["bytes_received"]
+    assert (second["connection"], second["request_id"]) == ("reused", f"{identity}-1-")
+    shown = on_a_terminal("journal", files.journal, "--attempts")
+    assert all(name in shown for name in ("seq", "attempt", "bytes_sent", "connection", "reused", f"{identity}-1-"))
+
+
+def test_a_journal_that_a_power_cut_has_robbed_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with written(path, [line(0)]):
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE run SET value = 'another' WHERE key = 'boot'")
+        done = patchwire("journal", path, "--counts")
+    assert done.returncode == 0
+    assert without_traceback(done) == [
+        f"patchwire: up to {HORIZON_STEP - 1:,} records that do not stand here may have been sent before the machine"
+        " went down: the next run finds them unknown"
+    ]

@@ -100,7 +100,7 @@ def test_records_are_handed_out_at_the_rate_and_no_slower(tmp_path: Path) -> Non
         await Plant(tmp_path, 200, rate=64.0).run(deliver)
         return times
 
-    assert in_no_time(job) == [number / 64 for number in range(200)]
+    assert in_no_time(job) == pytest.approx([number / 64 for number in range(200)], abs=1e-3)
 
 
 def test_where_each_takes_longer_than_the_rate_allows_the_workers_are_what_limits(tmp_path: Path) -> None:

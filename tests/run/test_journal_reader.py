@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from patchwire.delivery.outcome import Outcome
+from patchwire.delivery.labels import idempotency_key
+from patchwire.delivery.outcome import Attempt, Outcome
 from patchwire.delivery.outcome_line import OutcomeLine
-from patchwire.errors import JournalError
+from patchwire.errors import JournalError, Sent
 from patchwire.run import journal_reader
-from patchwire.run.journal import Journal, Result
+from patchwire.run.journal import HORIZON_STEP, Journal, Result
 from patchwire.run.journal_file import INTERRUPTED, PAGE
-from patchwire.run.journal_reader import JournalReader, Selection
+from patchwire.run.journal_reader import AttemptLine, JournalReader, Selection
 from patchwire.run.settlement import Word, settle
 from tests.support.journals import CONNECTION, intent, line, version_of, write_version_1, written
 
@@ -312,3 +313,142 @@ def test_a_journal_that_its_reader_may_not_read_is_named(tmp_path: Path, monkeyp
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(JournalError, match="journal: permission denied"):
         JournalReader(tmp_path / "journal")
+
+
+# --- attempts
+
+
+def attempts(path: Path, selection: Selection = ALL, limit: int | None = None) -> list[AttemptLine]:
+    with closing(JournalReader(path)) as reader:
+        return [each for page in reader.attempts(selection, limit) for each in page]
+
+
+CUT = Attempt(Outcome.UNKNOWN, Sent.MAYBE, error="cut", bytes_sent=300, reused=True)
+BUSY = Attempt(Outcome.REJECTED, Sent.YES, 429, bytes_sent=310, bytes_received=90)
+DONE = Attempt(Outcome.APPLIED, Sent.YES, 204, bytes_sent=311, bytes_received=80, reused=True)
+
+
+def commit(path: Path, results: list[Result], **settings: Any) -> None:
+    with closing(Journal(path, CONNECTION, **settings)) as journal:
+        fresh = [] if journal.runs > 1 else [intent(result.line) for result in results]
+        journal.commit(results, fresh)
+
+
+def told(path: Path) -> list[tuple[Any, ...]]:
+    return [
+        (
+            each.seq,
+            each.attempt,
+            each.outcome,
+            each.status,
+            each.bytes_sent,
+            each.bytes_received,
+            each.connection,
+            each.error,
+        )
+        for each in attempts(path)
+    ]
+
+
+def test_every_attempt_has_its_evidence_whether_it_was_the_only_one_or_one_of_several_runs(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    unknown = line(1, Outcome.UNKNOWN, None, error="cut")
+    commit(path, [Result(line(0), [BUSY, DONE]), Result(unknown, [CUT]), Result(line(2), [DONE])])
+    first = [
+        (0, 1, "rejected", 429, 310, 90, "new", None),
+        (0, 2, "applied", 204, 311, 80, "reused", None),
+        (1, 1, "unknown", None, 300, 0, "reused", "cut"),
+        (2, 1, "applied", 200, 311, 80, "reused", None),
+    ]
+    assert told(path) == first
+    commit(path, [Result(line(1), [DONE], 1)])
+    assert told(path) == [*first[:3], (1, 2, "applied", 204, 311, 80, "reused", None), first[3]]
+    assert [each.seq for each in attempts(path, Selection(path="/people/1"))] == [1, 1]
+    assert [each.seq for each in attempts(path, limit=2)] == [0, 0, 1, 1]
+
+
+def test_what_a_person_or_a_look_at_the_resource_has_settled_keeps_its_attempt(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    seen = line(0, error="verified: a GET shows the change")
+    commit(path, [Result(seen, [CUT]), Result(line(1, Outcome.UNKNOWN, None, error="cut"), [CUT])])
+    settle(path, [1], Word.APPLIED, None, 1.0)
+    assert told(path) == [(seq, 1, "unknown", None, 300, 0, "reused", "cut") for seq in (0, 1)]
+
+
+def test_a_record_that_was_held_has_no_attempt_and_one_that_was_interrupted_has_one(tmp_path: Path) -> None:
+    held = line(1, Outcome.NOT_SENT, None, error="held by r0")
+    path = killed(tmp_path, [held], [0])
+    assert told(path) == [(0, 1, "unknown", None, None, None, None, INTERRUPTED)]
+    assert [each.attempt for each in attempts(path, limit=1)] == [1]
+    commit(path, [])
+    assert told(path) == [(0, 1, "unknown", None, None, None, None, INTERRUPTED)]
+
+
+def test_what_is_in_flight_is_left_out(tmp_path: Path) -> None:
+    with written(tmp_path / "journal", [line(0)], open_seqs=[1]):
+        assert [each.seq for each in attempts(tmp_path / "journal")] == [0]
+
+
+def test_an_attempt_tells_what_to_search_a_servers_log_for(tmp_path: Path) -> None:
+    path, plain = tmp_path / "journal", tmp_path / "plain"
+    commit(path, [Result(line(7), [DONE])], keyed=True, request_id_header="X-Request-Id")
+    commit(plain, [Result(line(7), [DONE])])
+    with closing(Journal(path, CONNECTION, keyed=True)) as journal:
+        identity = journal.identity
+    (attempt,) = attempts(path)
+    assert attempt.idempotency_key == idempotency_key(identity, 7, intent(line(7)).digest)
+    assert attempt.request_id == f"{identity}-7-"
+    (attempt,) = attempts(plain)
+    assert (attempt.idempotency_key, attempt.request_id) == (None, None)
+
+
+def test_attempts_in_a_journal_of_version_1_have_no_evidence(tmp_path: Path) -> None:
+    write_version_1(tmp_path / "journal")
+    assert told(tmp_path / "journal") == [
+        (0, 1, "applied", 202, None, None, None, None),
+        (1, 1, "unknown", 502, None, None, None, None),
+        (2, 1, "unknown", None, None, None, None, INTERRUPTED),
+    ]
+    with closing(JournalReader(tmp_path / "journal")) as reader:
+        assert reader.doubted() == 0
+
+
+def test_attempts_of_many_pages_come_in_order(tmp_path: Path) -> None:
+    commit(tmp_path / "journal", [Result(line(seq), [BUSY, DONE]) for seq in range(2 * PAGE + 10)])
+    found = [(each.seq, each.attempt) for each in attempts(tmp_path / "journal")]
+    assert found == [(seq, number) for seq in range(2 * PAGE + 10) for number in (1, 2)]
+
+
+def test_an_attempt_with_an_outcome_that_is_none_is_damage(tmp_path: Path) -> None:
+    commit(tmp_path / "journal", [Result(line(0), [BUSY, DONE])])
+    with closing(sqlite3.connect(tmp_path / "journal")) as database:
+        database.execute("UPDATE attempt SET outcome = 9")
+        database.commit()
+    with pytest.raises(JournalError, match="is damaged"):
+        attempts(tmp_path / "journal")
+
+
+# --- a power cut
+
+
+def test_after_a_power_cut_a_reader_says_how_many_records_the_journal_may_have_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal"
+
+    def doubted() -> int:
+        with closing(JournalReader(path)) as reader:
+            return reader.doubted()
+
+    with written(path, [line(0), line(1)], open_seqs=[2]):
+        assert doubted() == 0  # the run goes on
+        monkeypatch.setattr(journal_reader, "boot_id", lambda: "another")
+        monkeypatch.setattr("patchwire.run.journal.boot_id", lambda: "another")
+        assert doubted() == HORIZON_STEP - 1
+        for file in tmp_path.glob("journal*"):
+            shutil.copy(file, tmp_path / f"copy-of-{file.name}")
+    path = tmp_path / "copy-of-journal"
+    commit(path, [])
+    assert doubted() == HORIZON_STEP - 1  # until a run has met them
+    commit(path, [Result(line(3, Outcome.UNKNOWN, None))])
+    assert doubted() == HORIZON_STEP - 2

@@ -27,6 +27,7 @@ from patchwire.net.sources import boot_id, identity
 from patchwire.run.journal_file import (
     APPLICATION_ID,
     CODES,
+    KEEP_ATTEMPT,
     OUTCOME_CODES,
     OUTCOMES,
     PAGE,
@@ -46,11 +47,6 @@ from patchwire.run.journal_file import (
 _INSERT_INTENT = "INSERT INTO intent VALUES (?, ?, ?, ?, ?)"
 _INSERT_OUTCOME = "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_ATTEMPT = "INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-# What an earlier run left of a record that is sent again: its last attempt stood in the outcome alone.
-_KEEP_EARLIER = (
-    "INSERT OR IGNORE INTO attempt SELECT seq, attempts, outcome, status, bytes_sent, bytes_received, reused, error"
-    " FROM outcome WHERE seq = ? AND attempts > 0"
-)
 HORIZON_STEP: Final = 10_000
 """Records by which a synced transaction moves the horizon on."""
 
@@ -203,8 +199,8 @@ class Journal:
         attempts = []
         for result in results:
             if result.before:
-                execute(_KEEP_EARLIER, (result.line.seq,))
-            if result.before or len(result.attempts) > 1:
+                execute(KEEP_ATTEMPT, (result.line.seq,))
+            if not _is_told_by_line(result):
                 attempts += _attempt_rows(result)
         many(_INSERT_OUTCOME, [_outcome_row(result) for result in results])
         if attempts:
@@ -369,6 +365,14 @@ def _remove(path: Path) -> None:
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"{path}: {describe(error)}") from None
+
+
+def _is_told_by_line(result: Result) -> bool:
+    """Whether there was one attempt in all, or none, and the outcome is the attempt's own."""
+    attempts = result.attempts
+    if result.before or len(attempts) > 1:
+        return False
+    return not attempts or attempts[0].error == result.line.error
 
 
 def _outcome_row(result: Result) -> tuple[object, ...]:

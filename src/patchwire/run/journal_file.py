@@ -34,6 +34,11 @@ _ATTEMPT = (
     "CREATE TABLE attempt (seq INTEGER NOT NULL, number INTEGER NOT NULL, outcome INTEGER NOT NULL, status INTEGER,"
     " bytes_sent INTEGER, bytes_received INTEGER, reused INTEGER, error TEXT, PRIMARY KEY (seq, number)) WITHOUT ROWID"
 )
+# The only attempt at a record stands in its outcome alone, until that is overtaken.
+KEEP_ATTEMPT: Final = (
+    "INSERT OR IGNORE INTO attempt SELECT seq, attempts, outcome, status, bytes_sent, bytes_received, reused, error"
+    " FROM outcome WHERE seq = ? AND attempts > 0"
+)
 _EVIDENCE = ("bytes_sent", "bytes_received", "reused")
 # Records that a power cut may have robbed of their rows, until a run meets them.
 _DOUBT = "CREATE TABLE doubt (seq INTEGER PRIMARY KEY)"

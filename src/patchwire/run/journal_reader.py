@@ -10,13 +10,16 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from patchwire.delivery.labels import Labels, idempotency_key, request_id
 from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.errors import JournalError, PatchwireError
 from patchwire.files.lock import is_locked
 from patchwire.files.read import describe
+from patchwire.net.sources import boot_id
 from patchwire.run.journal_file import (
     CODES,
+    INTERRUPTED,
     OUTCOMES,
     PAGE,
     damaged,
@@ -40,6 +43,16 @@ _LINES: Final = (
     + _SELECTED
     + " AND seq > :after ORDER BY seq LIMIT :page"
 )
+_EVIDENCE: Final = ("bytes_sent", "bytes_received", "reused")
+_RECORDS: Final = (
+    "SELECT seq, id, path, digest, attempts, outcome, status, {evidence}, error"
+    + _SELECTED
+    + " AND seq > :after ORDER BY seq LIMIT :page"
+)
+_ATTEMPTS: Final = (
+    "SELECT seq, number, outcome, status, bytes_sent, bytes_received, reused, error FROM attempt"
+    " WHERE seq IN (SELECT value FROM json_each(:seqs)) ORDER BY seq, number"
+)
 _COUNTS: Final = "SELECT outcome, count(*), sum(status = 202)" + _SELECTED + " GROUP BY outcome"
 _SELECTED_OPEN: Final = "SELECT seq" + _SELECTED + " AND outcome IS NULL"
 _COUNT_BY_HAND: Final = (
@@ -56,6 +69,28 @@ class Selection(Struct, frozen=True):
     statuses: frozenset[int] = frozenset()
     path: str = ""
     """How the record's path begins."""
+
+
+class AttemptLine(Struct, frozen=True):
+    """One attempt at a record, as the journal knows it; None where it does not know."""
+
+    seq: int
+    id: str
+    path: str
+    attempt: int
+    """Its number, over all runs, from 1."""
+    outcome: str
+    status: int | None
+    bytes_sent: int | None
+    """Octets of the request that the kernel took, on TLS with its framing."""
+    bytes_received: int | None
+    connection: str | None
+    """Whether it was `new`, or `reused`: had served another request before."""
+    error: str | None
+    idempotency_key: str | None
+    """The key of the record, where every run sends keys; one that the record brought along is not known."""
+    request_id: str | None
+    """What the id of the attempt begins with, where ids are sent: for a search in a server's log."""
 
 
 class Settlement(Struct, frozen=True):
@@ -110,6 +145,25 @@ class JournalReader:
             if lines:
                 yield lines
 
+    def attempts(self, selection: Selection, limit: int | None = None) -> Iterator[list[AttemptLine]]:
+        """The attempts at the selected records, by rising number, at most `limit` records, some at a time."""
+        values = _values(selection)
+        query = _RECORDS.format(evidence=", ".join(_EVIDENCE if self._version >= 3 else ["NULL"] * len(_EVIDENCE)))
+        labels = self._labels()
+        after = -1
+        while limit is None or limit > 0:
+            rows = self._rows(query, {**values, "after": after, "page": PAGE if limit is None else min(limit, PAGE)})
+            if not rows:
+                return
+            after = rows[-1][0]
+            rows = [row for row in rows if row[5] is not None or row[0] in self._interrupted]
+            if limit is not None:
+                limit -= len(rows)
+            kept = self._kept([row[0] for row in rows])
+            lines = [line for row in rows for line in _attempt_lines(self.path, row, kept.get(row[0], []), labels)]
+            if lines:
+                yield lines
+
     def counts(self, selection: Selection) -> dict[str, int]:
         """How many of the selected records ended how: all, the four outcomes, and, of those applied, `pending` and
         `settled`, by hand.
@@ -126,14 +180,14 @@ class JournalReader:
             counts["records"] += number
             if OUTCOMES[code] is Outcome.APPLIED:
                 counts["pending"] = pending or 0
-        if self._has_settlements:
+        if self._version >= 2:
             ((counts["settled"],),) = self._rows(_COUNT_BY_HAND, values)
         return counts
 
     def settlements(self) -> Iterator[Settlement]:
         """What was settled by hand, in the order in which it was."""
         last = 0
-        while self._has_settlements:
+        while self._version >= 2:
             rows = self._rows(
                 "SELECT number, seq, word, reason, at FROM settlement WHERE number > :after ORDER BY number"
                 " LIMIT :page",
@@ -143,6 +197,38 @@ class JournalReader:
                 return
             last = rows[-1][0]
             yield from (Settlement(*row[1:]) for row in rows)
+
+    def doubted(self) -> int:
+        """How many records a power cut may have robbed of what the journal knew: a resume finds them unknown."""
+        if self._version < 3:
+            return 0
+        notes = self._notes()
+        if notes.get("going") == "1" and notes.get("boot") != boot_id():
+            ((known,),) = self._rows("SELECT count(*) FROM intent WHERE seq < :horizon", {"horizon": notes["horizon"]})
+            return max(0, int(notes["horizon"]) - int(known))
+        ((number,),) = self._rows("SELECT count(*) FROM doubt")
+        return int(number)
+
+    def _notes(self) -> dict[str, str]:
+        return dict(self._rows("SELECT key, value FROM run"))
+
+    def _labels(self) -> Labels:
+        """What all runs have added to their requests."""
+        notes = self._notes()
+        return Labels(
+            journal=notes.get("journal", ""),
+            run=0,
+            idempotency_key=notes.get("keyed") == "1",
+            request_id_header=notes.get("request_id_header"),
+        )
+
+    def _kept(self, seqs: list[int]) -> dict[int, list[Any]]:
+        """Of those of these records that took several attempts, or whose attempt was overtaken: all attempts."""
+        kept: dict[int, list[Any]] = {}
+        if self._version >= 3:
+            for seq, *row in self._rows(_ATTEMPTS, {"seqs": msgspec.json.encode(seqs).decode()}):
+                kept.setdefault(seq, []).append(row)
+        return kept
 
     def _goes_on(self) -> bool:
         try:
@@ -177,13 +263,44 @@ class JournalReader:
         except sqlite3.Error as error:
             raise _fault(self.path, error) from None
         try:
-            self._has_settlements = version_of(self._database, self.path) > 1
+            self._version = version_of(self._database, self.path)
         except sqlite3.Error as error:
             self._database.close()
             raise _fault(self.path, error) from None
         except JournalError:
             self._database.close()
             raise
+
+
+def _attempt_lines(path: Path, row: Any, kept: list[Any], labels: Labels) -> list[AttemptLine]:
+    """The attempts at a record: those that were kept, else the one that its outcome tells of, if there was one."""
+    seq, record_id, record_path, digest, attempts, outcome, *evidence = row
+    if outcome is None:
+        kept = [*kept, (len(kept) + 1, CODES[Outcome.UNKNOWN], None, None, None, None, INTERRUPTED)]
+    elif not kept and attempts:
+        kept = [(attempts, outcome, *evidence)]
+    key = idempotency_key(labels.journal, seq, digest) if labels.idempotency_key else None
+    identifier = f"{request_id(labels.journal, seq)}-" if labels.request_id_header else None
+    try:
+        return [
+            AttemptLine(
+                seq,
+                str(seq) if record_id is None else record_id,
+                record_path,
+                number,
+                OUTCOMES[code].value,
+                status,
+                bytes_sent,
+                bytes_received,
+                None if reused is None else "reused" if reused else "new",
+                error,
+                key,
+                identifier,
+            )
+            for number, code, status, bytes_sent, bytes_received, reused, error in kept
+        ]
+    except KeyError as error:
+        raise damaged(path, f"KeyError: {error}") from None
 
 
 def _at_rest(path: Path) -> tuple[int, int, int] | None:

@@ -16,6 +16,7 @@ from patchwire.errors import JournalError
 from patchwire.files.outcomes import encode
 from patchwire.run.journal_file import (
     CODES,
+    KEEP_ATTEMPT,
     fault,
     lines_of,
     locate,
@@ -75,6 +76,7 @@ def _settle(database: sqlite3.Connection, path: Path, seq: int, word: Word, reas
         (seq, word.value, reason, now, encode(line).decode()),
     )
     if word is Word.APPLIED:
+        database.execute(KEEP_ATTEMPT, (seq,))
         database.execute(
             "UPDATE outcome SET outcome = ?, status = NULL, etag = NULL, error = ? WHERE seq = ?",
             (CODES[Outcome.APPLIED], f"settled by hand: {reason}" if reason else "settled by hand", seq),
