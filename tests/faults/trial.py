@@ -73,16 +73,17 @@ class Trial:
 
     def kill_at_random(self, times: int) -> None:
         """Run it so often, and kill each run. Each is given a random share of what is left: all die at work."""
-        for left in range(times, 0, -1):
+        left = times
+        while left:
             handled = self._server.handled()
             share = (len(self.records) - handled) / (left + 1)
             early = self._chance.random() < 0.15  # these may die before they have begun to send
             with self.running() as process:
-                self.wait_for(
-                    process, handled + self._chance.random() * share, self._chance.random() if early else 60.0
-                )
-                time.sleep(self._chance.random() * 0.002)
-                process.kill()
+                seconds = self._chance.random() if early else 60.0
+                if self.wait_for(process, handled + self._chance.random() * share, seconds):
+                    time.sleep(self._chance.random() * 0.002)
+                    process.kill()
+                    left -= 1
             self.look_into_the_journal()
 
     def kill_within(self, seconds: float) -> None:
@@ -102,12 +103,19 @@ class Trial:
             finally:
                 process.kill()
 
-    def wait_for(self, process: subprocess.Popen[bytes], handled: float, seconds: float = 60.0) -> None:
-        """Wait until the server has handled so much of this run, or so many seconds have passed."""
+    def wait_for(self, process: subprocess.Popen[bytes], handled: float, seconds: float = 60.0) -> bool:
+        """Wait until the server has handled so much of this run, or so many seconds have passed.
+
+        Returns False where the run has ended before, because the server was away when it began.
+        """
         give_up = time.monotonic() + seconds
         while self._server.handled() <= handled and time.monotonic() < give_up:
-            assert process.poll() is None, (self.files.directory / "stderr.log").read_text("utf-8")
+            if process.poll() is not None:
+                said = (self.files.directory / "stderr.log").read_text("utf-8")
+                assert "cannot connect" in said, said
+                return False
             time.sleep(0.001)
+        return True
 
     def look_into_the_journal(self) -> None:
         """What a bad end has left: few records in doubt, all that the server has applied, all that was known."""
