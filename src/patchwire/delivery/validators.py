@@ -43,12 +43,15 @@ class Validators:
 
     def learn(self, request: Request, response: Response) -> None:
         """Take in the answer to a PATCH."""
+        if self.are_honoured and self._has_matched:
+            return
         applied = 200 <= response.status <= 299
         if request.header(b"if-match") is not None:
             self._has_matched = self._has_matched or applied
             self.are_honoured = self.are_honoured or response.status == PRECONDITION_FAILED
         if applied and not self.are_honoured:
-            self.are_honoured = is_strong(response.header(b"etag") or b"")
+            tag = response.header(b"etag")
+            self.are_honoured = tag is not None and is_strong(tag)
 
     def refuses_its_own(self) -> None:
         """A tag was refused that is still the one that the origin gives."""

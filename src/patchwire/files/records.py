@@ -11,7 +11,7 @@ from typing import Final
 from patchwire.errors import RecordError
 from patchwire.files.read import describe
 
-BLOCK_SIZE = 65_536
+BLOCK_SIZE = 262_144
 MAX_LINE = 67_108_864
 """Octets of one line; a longer one is no record but a wrong file."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -170,8 +170,9 @@ def split_url(url: str) -> tuple[Origin, bytes]:
 
 def first_value(headers: Headers, name: bytes) -> bytes | None:
     """The first value of the field `name` (in lower case), or None."""
+    length = len(name)
     for line_name, value in headers:
-        if line_name.lower() == name:
+        if len(line_name) == length and line_name.lower() == name:
             return value
     return None
 

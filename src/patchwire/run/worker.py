@@ -173,7 +173,7 @@ class Worker:
             response.status,
             None if etag is None else etag.decode("latin-1"),
             response.error,
-            response.retry_after(now()),
+            None if response.status < 300 else response.retry_after(now()),
             *evidence,
         )
 
