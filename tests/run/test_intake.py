@@ -37,9 +37,11 @@ FAULTY = {
     b'{"path": "/a", "body_file": "none", "media_type": "a/b"}': "body_file: ",
     b'{"path": "/a", "body": {}, "if_match": "v1"}': "if_match: no entity tag",
     b'{"path": "/a", "body": {}, "headers": {"Host": "h"}}': "headers.Host: belongs to the connection",
-    b'{"path": "/a", "body": {"name": "' + b"x" * 200_000 + b'"}}': "line over 100000 bytes; a record is one line of",
+    b'{"path": "/a", "body": {"name": "'
+    + b"x" * 2_000_000
+    + b'"}}': "line over 1000000 bytes; a record is one line of",
 }
-"""Lines that are no records, with what is wrong with them: of the last one, where MAX_LINE is 100,000."""
+"""Lines that are no records, with what is wrong with them: of the last one, where MAX_LINE is 1,000,000."""
 
 
 def text_of(people: list[dict[str, Any]]) -> list[bytes]:
@@ -75,7 +77,7 @@ def places(summary: Summary) -> list[str]:
 def test_a_line_that_is_no_record_is_named_and_passed_over_and_keeps_its_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes
 ) -> None:
-    monkeypatch.setattr(records, "MAX_LINE", 100_000)
+    monkeypatch.setattr(records, "MAX_LINE", 1_000_000)
     origin = Origins(lambda *_: OK)
     lines = text_of(people(3))
     files, (summary,) = resumed(tmp_path, origin, [[lines[0], b"", line, *lines[1:]]], skip_invalid=True)
@@ -125,7 +127,7 @@ def test_a_file_of_faulty_lines_alone_sends_nothing(tmp_path: Path) -> None:
 def test_when_all_lines_are_looked_at_first_each_fault_is_named_and_nothing_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "MAX_LINE", 100_000)
+    monkeypatch.setattr(records, "MAX_LINE", 1_000_000)
     origin = Origins(lambda *_: OK)
     lines = [line for fault in FAULTY for line in (*text_of(people(1)), fault)]
     with pytest.raises(InvalidRecordsError) as caught:
@@ -241,7 +243,7 @@ def test_records_with_the_same_id_all_go_out_and_each_has_its_outcome(tmp_path: 
 
 # --- an input that changes in mid-run
 
-COUNT = 2000
+COUNT = 8000
 """Records of more than one block, so that they are read while others are in flight."""
 
 
@@ -286,7 +288,7 @@ def replace_the_end(path: Path) -> None:
     content = path.read_bytes()
     with path.open("r+b") as writing:
         writing.seek(len(content) - 20)
-        writing.write(content[-20:].replace(b"1999", b"9991"))
+        writing.write(content[-20:].replace(b"7999", b"9997"))
     status = path.stat()
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000_000))
 
@@ -296,7 +298,7 @@ def test_an_input_that_is_changed_in_mid_run_is_named_and_what_was_read_has_its_
     (failure,) = changed.failures
     assert str(failure).startswith(f"{files.records}: has changed while it was read; see that it is whole, and run")
     assert (changed.counts["applied"], same.settled_now, same.failures) == (COUNT, 0, [])
-    assert {b'{"n": 9991}', b'{"n": 1999}'} & {body for _, _, body in origin.seen} == {b'{"n": 9991}'}
+    assert {b'{"n": 9997}', b'{"n": 7999}'} & {body for _, _, body in origin.seen} == {b'{"n": 9997}'}
 
 
 def test_an_input_that_is_cut_in_mid_run_is_named_and_nothing_of_it_is_sent_twice(tmp_path: Path) -> None:
