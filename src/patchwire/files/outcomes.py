@@ -7,7 +7,7 @@ import shutil
 import stat
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -26,7 +26,7 @@ MAX_SEQ = 1_000_000_000
 """No file holds as many records; a number beyond it is none of ours."""
 
 encode = msgspec.json.Encoder().encode
-
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 _OURS = b'{"seq":'
 
@@ -64,6 +64,11 @@ class LineFile:
         """Write each line and a line break."""
         with self._named():
             self._file.writelines(line + b"\n" for line in lines)
+
+    def write_outcomes(self, lines: Sequence[OutcomeLine]) -> None:
+        """Write each outcome as a line of JSON."""
+        with self._named():
+            self._file.write(_encode_lines(lines))
 
     def close(self, *, keep: bool = True) -> None:
         """Hand everything to the system and close; standard output stays open.

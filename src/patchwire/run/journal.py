@@ -198,10 +198,11 @@ class Journal:
         execute, many = self._database.execute, self._database.executemany
         attempts = []
         for result in results:
+            if _is_told_by_line(result):
+                continue
             if result.before:
                 execute(KEEP_ATTEMPT, (result.line.seq,))
-            if not _is_told_by_line(result):
-                attempts += _attempt_rows(result)
+            attempts += _attempt_rows(result)
         many(_INSERT_OUTCOME, [_outcome_row(result) for result in results])
         if attempts:
             many(_INSERT_ATTEMPT, attempts)
@@ -369,10 +370,10 @@ def _remove(path: Path) -> None:
 
 def _is_told_by_line(result: Result) -> bool:
     """Whether there was one attempt in all, or none, and the outcome is the attempt's own."""
-    attempts = result.attempts
-    if result.before or len(attempts) > 1:
+    line, attempts, before = result
+    if before or len(attempts) > 1:
         return False
-    return not attempts or attempts[0].error == result.line.error
+    return not attempts or attempts[0].error == line.error
 
 
 def _outcome_row(result: Result) -> tuple[object, ...]:

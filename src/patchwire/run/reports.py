@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.errors import StorageError
-from patchwire.files.outcomes import LineFile, drop_superseded, encode
+from patchwire.files.outcomes import LineFile, drop_superseded
 from patchwire.run.journal import Result
 
 RECORD_FILES: Final = {
@@ -44,8 +46,9 @@ class Reports:
         counts = self.counts
         lines = [result.line for result in results]
         for line, _, before in results:
-            counts[line.outcome] += 1
-            if line.outcome != _APPLIED:
+            outcome = line.outcome
+            counts[outcome] += 1
+            if outcome != _APPLIED:
                 self.failed_now += 1
             if line.pending is True:
                 counts["pending"] += 1
@@ -53,8 +56,9 @@ class Reports:
                 self._supersede(line)
         self.settled_now += len(lines)
         self.bytes_passed += sum(map(len, sources)) + len(sources)
-        if self._files["output"] is not None:
-            self._write("output", [encode(line) for line in lines])
+        with self._given_up_on_failure("output") as output:
+            if output is not None:
+                output.write_outcomes(lines)
         for role, outcomes in RECORD_FILES.items():
             if self._files[role] is not None:
                 pairs = zip(lines, sources, strict=True)
@@ -104,9 +108,12 @@ class Reports:
         self._superseded.add(line.seq)
 
     def _write(self, role: str, lines: list[bytes]) -> None:
-        file = self._files[role]
-        if file is None or not lines:
-            return
-        self._files[role] = None
-        file.write(lines)
+        with self._given_up_on_failure(role) as file:
+            if file is not None and lines:
+                file.write(lines)
+
+    @contextmanager
+    def _given_up_on_failure(self, role: str) -> Iterator[LineFile | None]:
+        file, self._files[role] = self._files[role], None
+        yield file
         self._files[role] = file
