@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 
 from patchwire.files.connection_file import load_connection
 from patchwire.run.journal import Intent, Journal
+from patchwire.settings.connection import Limits
 from tests.support.batches import BatchFiles, read_lines
 from tests.support.certificates import Authority
 from tests.support.commands import environment, patchwire, running, serving
@@ -101,6 +103,37 @@ def test_what_is_left_is_found_and_settled_as_the_readme_says(tmp_path: Path) ->
     assert patchwire(*settle, cwd=tmp_path).returncode == 0
     found = patchwire(*find, cwd=tmp_path)
     assert [json.loads(line)["seq"] for line in found.stdout.splitlines()] == [0]
+
+
+RECIPES = ["--verify", "--refetch 2", "--rate 50", "--attempts"]
+"""What is in the block of each."""
+
+
+@pytest.mark.parametrize("containing", RECIPES)
+def test_the_recipes_of_the_readme_run_as_they_are_written(tmp_path: Path, containing: str) -> None:
+    (tmp_path / "people.ndjson").write_text(
+        block("json", '"id": "r1", "path"').replace(', "if_match": "\\"v3\\""', "")
+    )
+    documents = tmp_path / "documents.ndjson"
+    documents.write_text(
+        "".join(json.dumps({"path": f"/v1/people/{n}", "body": {"name": "?"}}) + "\n" for n in (1, 2))
+    )
+    with serving("--documents", documents) as url:
+        (tmp_path / "crm.toml").write_text(f'base_url = "{url}/v1"\n{block("toml", "response_timeout")}', "utf-8")
+        for line in block("", containing).splitlines():
+            _, *arguments = shlex.split(line)
+            fresh = ["--fresh"] if arguments[0] == "batch" else []
+            if arguments[0] == "journal":
+                assert patchwire("batch", "crm.toml", "people.ndjson", cwd=tmp_path).returncode == 0
+            done = patchwire(*arguments, *fresh, cwd=tmp_path)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert "applied 2" in done.stdout or [
+                json.loads(line)["attempt"] for line in done.stdout.splitlines()
+            ] == [1, 1]
+
+
+def test_the_limits_of_the_readme_are_the_defaults() -> None:
+    assert Limits(**tomllib.loads(block("toml", "response_timeout"))["limits"]) == Limits()
 
 
 @pytest.fixture
