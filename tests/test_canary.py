@@ -288,3 +288,18 @@ def test_no_secret_that_a_server_sends_back_in_place_of_a_response_is_quoted(
     written["failures"] = repr(summary.failures).encode()
     for name, content in written.items():
         assert not [canary for canary in CANARIES if canary in content], name
+
+
+def test_no_secret_field_of_a_response_that_is_kept_is_written(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN, "utf-8")
+    fields = f"Set-Cookie: session={PASSWORD}\r\nAuthorization: {AUTHORIZATION}\r\nX-Token: {TOKEN}\r\nX-Id: 7"
+    origin = Origins(lambda *_: f"HTTP/1.1 200 OK\r\n{fields}\r\nContent-Length: 2\r\n\r\nok".encode())
+    files, _ = batch(tmp_path, origin, people(1), SETTINGS.replace("env:CANARY_PASSWORD", "literal:x"), responses=True)
+    (line,) = files.outcomes()
+    assert line["response"] == "ok"
+    assert line["response_headers"] == {
+        "set-cookie": "***", "authorization": "***", "x-token": "***", "x-id": "7", "content-length": "2"
+    }  # fmt: skip
+    for path in tmp_path.iterdir():
+        if path.name not in INPUTS:
+            assert not [canary for canary in CANARIES if canary in path.read_bytes()], path.name

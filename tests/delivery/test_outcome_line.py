@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from patchwire.delivery.answer import Answer
 from patchwire.delivery.outcome import Attempt, Outcome, join
 from patchwire.delivery.outcome_line import held_line, outcome_line
 from patchwire.delivery.record import RecordParser
@@ -77,3 +78,12 @@ def test_why_a_look_could_not_end_the_doubt_is_added_to_what_stays_unknown(
     attempt: Attempt, error: str | None
 ) -> None:
     assert outcome_line(RECORD, [attempt], 0.0, note="the GET was answered with 404").error == error
+
+
+def test_a_response_that_is_kept_stands_behind_everything_else() -> None:
+    answers = [Answer({"server": "s"}, '{"n": 1}', None), Answer({}, "AA==", "base64")]
+    text, binary = (
+        encode(outcome_line(RECORD, [Attempt(A, Sent.YES, 200, answer=answer)], 0.0)) for answer in answers
+    )
+    assert text.endswith(b'"properties":{"k":1.50},"response_headers":{"server":"s"},"response":"{\\"n\\": 1}"}')
+    assert binary.endswith(b'"response_headers":{},"response":"AA==","response_encoding":"base64"}')

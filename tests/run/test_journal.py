@@ -9,13 +9,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import UNSET
 
+from patchwire.delivery.answer import Answer
 from patchwire.delivery.labels import idempotency_key
 from patchwire.delivery.outcome import Attempt, Outcome
+from patchwire.delivery.outcome_line import OutcomeLine, line_from
 from patchwire.errors import JournalError, Sent, StorageError
+from patchwire.files.outcomes import encode
 from patchwire.run import journal as journal_module
 from patchwire.run.journal import Durability, Intent, Journal, Result
 from patchwire.run.journal_file import APPLICATION_ID, INTERRUPTED, SCHEMA_VERSION
+from patchwire.run.journal_reader import JournalReader, Selection
+from patchwire.run.settlement import Word, settle
 from tests.support.journals import CONNECTION, intent, line, version_of, write_version_1, written
 
 
@@ -348,3 +354,58 @@ def test_a_transaction_that_fails_leaves_nothing_of_itself(tmp_path: Path) -> No
         journal.commit([Result(line(1)), Result(line(2))], [intent(line(2))])
     with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
         assert journal.counts()["applied"] == 3
+
+
+# --- responses
+
+
+def answered(seq: int, answer: Answer | None, outcome: Outcome = Outcome.UNKNOWN) -> OutcomeLine:
+    return line_from(
+        seq,
+        str(seq),
+        "/a",
+        outcome,
+        504,
+        attempts=1,
+        etag=None,
+        seconds=0.5,
+        error=None,
+        properties=b"",
+        answer=answer,
+    )
+
+
+TEXT, BINARY = Answer({"server": "s", "vary": "a, b"}, "é", None), Answer({}, "AA==", "base64")
+
+
+def test_responses_come_back_from_a_journal_as_they_went_in(tmp_path: Path) -> None:
+    lines = [answered(0, TEXT), answered(1, BINARY), answered(2, None)]
+    with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
+        journal.commit([Result(each) for each in lines], [intent(each) for each in lines])
+    with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
+        assert list(journal.lines()) == [journal.line(seq) for seq in range(3)]
+        assert [encode(each) for each in journal.lines()] == [encode(each) for each in lines]
+    with closing(JournalReader(tmp_path / "journal")) as reader:
+        assert [each.response for page in reader.pages(Selection()) for each in page] == ["é", "AA==", UNSET]
+
+
+def test_a_response_goes_with_the_attempt_that_it_answered(tmp_path: Path) -> None:
+    lines = [answered(0, TEXT), answered(1, TEXT), answered(2, TEXT)]
+    with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
+        journal.commit([Result(each) for each in lines], [intent(each) for each in lines])
+        journal.commit([Result(answered(0, None, Outcome.APPLIED), before=1), Result(answered(1, BINARY), before=1)])
+    settle(tmp_path / "journal", [2], Word.APPLIED, None, 1.0)
+    with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
+        assert [each.response for each in journal.lines()] == [UNSET, "AA==", UNSET]
+
+
+def test_a_response_whose_fields_are_no_json_is_damage(tmp_path: Path) -> None:
+    with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
+        journal.commit([Result(answered(0, TEXT))], [intent(answered(0, TEXT))])
+    with closing(sqlite3.connect(tmp_path / "journal")) as database, database:
+        database.execute("UPDATE response SET headers = '{'")
+    with (
+        closing(Journal(tmp_path / "journal", CONNECTION)) as journal,
+        pytest.raises(JournalError, match="is damaged"),
+    ):
+        list(journal.lines())

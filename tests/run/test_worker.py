@@ -224,3 +224,32 @@ def test_after_five_attempts_the_last_answer_stands(tmp_path: Path, code: int) -
     files, _ = batch(tmp_path, origin, [PLAIN])
     (line,) = files.outcomes()
     assert (line["outcome"], line["status"], line["attempts"]) == ("rejected", code, 5)
+
+
+# --- responses
+
+
+def test_responses_are_kept_in_journal_and_output_where_they_are_asked_for(tmp_path: Path) -> None:
+    def answer(method: str, target: str, body: bytes) -> bytes:
+        if target == "/people/2":
+            return b""
+        content = b"\xff" if target == "/people/1" else body
+        return b"HTTP/1.1 200 OK\r\nX-Kind: one\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content)
+
+    async def job(target: Origin) -> None:
+        files = BatchFiles(tmp_path, target)
+        files.write(people(3))
+        await files.run(responses=True)
+        first, second, third = files.outcomes()
+        assert (first["response_headers"], first["response"]) == ({"x-kind": "one", "content-length": "8"}, '{"n": 0}')
+        assert "response_encoding" not in first
+        assert (second["response"], second["response_encoding"]) == ("/w==", "base64")
+        assert (third["outcome"], "response" in third) == ("unknown", False)
+        written = files.output.read_bytes()
+        files.output.write_bytes(b"")  # what a kill may have lost comes back whole
+        await files.run()
+        assert sorted(files.output.read_bytes().splitlines()) == sorted(written.splitlines())
+        await files.run(fresh=True)
+        assert not any("response" in line for line in files.outcomes())
+
+    run(Origins(answer), job)

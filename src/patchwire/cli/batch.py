@@ -29,6 +29,7 @@ FILES: Final = ("output", "failed", "unknown")
 TAKEN_AS_GIVEN: Final = (
     *FILES,
     *("concurrency", "rate", "fresh", "retry_unknown", "verify", "idempotency_key", "request_id_header"),
+    "responses",
     *("validate_first", "skip_invalid", "patience", "max_failures", "max_failure_rate", "deadline"),
 )
 """Options that the run knows by the same names."""
@@ -63,6 +64,9 @@ OF_HTTP: Final = {"expect", "idempotency-key", "keep-alive", "range", "te", "tra
 )
 @click.option(
     "--request-id-header", metavar="NAME", help="Send an id for each attempt, to be found in a server's log."
+)
+@click.option(
+    "--responses", is_flag=True, help="Keep each response's fields, secrets redacted, and body in journal and output."
 )
 @click.option(
     "--if-match", type=click.Choice(["fetch"]), help="GET the entity tag of records that have no if_match first."

@@ -10,6 +10,7 @@ from enum import Enum
 
 from msgspec import Struct
 
+from patchwire.delivery.answer import Answer
 from patchwire.errors import PatchwireError, Sent
 from patchwire.http.message import Response
 from patchwire.settings.connection import DEFAULT_UNKNOWN_STATUSES
@@ -39,6 +40,8 @@ class Attempt(Struct, frozen=True):
     bytes_received: int = 0
     reused: bool = False
     """Whether the connection had served another request before."""
+    answer: Answer | None = None
+    """The response, where responses are kept."""
 
 
 def judge(sent: Sent, status: int | None, unknown_statuses: Collection[int]) -> Outcome:

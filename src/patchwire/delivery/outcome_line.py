@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from patchwire.delivery.answer import Answer
 from patchwire.delivery.outcome import Attempt, Outcome, join
 from patchwire.delivery.record import Record
 
@@ -26,6 +27,9 @@ class OutcomeLine(Struct):
     pending: bool | UnsetType = UNSET
     partial: bool | UnsetType = UNSET
     properties: msgspec.Raw | UnsetType = UNSET
+    response_headers: dict[str, str] | UnsetType = UNSET
+    response: str | UnsetType = UNSET
+    response_encoding: str | UnsetType = UNSET
 
 
 def outcome_line(
@@ -55,6 +59,7 @@ def outcome_line(
         seconds=seconds,
         error=error,
         properties=record.properties,
+        answer=decisive.answer,
     )
 
 
@@ -86,9 +91,10 @@ def line_from(
     seconds: float,
     error: str | None,
     properties: bytes,
+    answer: Answer | None = None,
 ) -> OutcomeLine:
     """The outcome line of these values; `pending` and `partial` follow from 202 and 207."""
-    return OutcomeLine(
+    line = OutcomeLine(
         seq,
         record_id,
         path,
@@ -102,3 +108,7 @@ def line_from(
         partial=True if status == 207 else UNSET,
         properties=msgspec.Raw(properties) if properties else UNSET,
     )
+    if answer is not None:
+        line.response_headers, line.response = answer.headers, answer.body
+        line.response_encoding = UNSET if answer.encoding is None else answer.encoding
+    return line

@@ -30,7 +30,7 @@ from patchwire.net.connection import Connection
 from patchwire.net.credentials import CredentialsGate
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.opening import open_connection
-from patchwire.net.wire_log import WireLog
+from patchwire.net.wire_log import HIDDEN, WireLog
 from patchwire.run.dispatcher import Dispatcher
 from patchwire.run.intake import Intake
 from patchwire.run.journal import Durability, Journal
@@ -66,6 +66,8 @@ class BatchOptions(Struct, frozen=True, kw_only=True):
     verify: bool = False
     idempotency_key: bool = False
     request_id_header: str | None = None
+    responses: bool = False
+    """Keep each response beside its outcome, in journal and output."""
     fetch_tags: bool = False
     refetches: int = 0
     on_lane_failure: OnFailure = OnFailure.HOLD_UNKNOWN
@@ -212,6 +214,8 @@ class _Run:
             retries_unknown=options.retry_unknown,
             verifies=options.verify,
             stop=stop,
+            keeps_responses=options.responses,
+            hidden_fields=HIDDEN | settings.secret_fields,
         )
         lanes = Lanes(options.on_lane_failure)
         limits = RunLimits(

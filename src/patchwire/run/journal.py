@@ -19,6 +19,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
+from msgspec import UNSET
+
 from patchwire.delivery.outcome import Attempt, Outcome, join
 from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.errors import JournalError, StorageError
@@ -28,6 +31,7 @@ from patchwire.run.journal_file import (
     APPLICATION_ID,
     CODES,
     KEEP_ATTEMPT,
+    LINES,
     OUTCOME_CODES,
     OUTCOMES,
     PAGE,
@@ -47,6 +51,7 @@ from patchwire.run.journal_file import (
 _INSERT_INTENT = "INSERT INTO intent VALUES (?, ?, ?, ?, ?)"
 _INSERT_OUTCOME = "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_ATTEMPT = "INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_RESPONSE = "INSERT OR REPLACE INTO response VALUES (?, ?, ?, ?)"
 HORIZON_STEP: Final = 10_000
 """Records by which a synced transaction moves the horizon on."""
 
@@ -202,10 +207,13 @@ class Journal:
                 continue
             if result.before:
                 execute(KEEP_ATTEMPT, (result.line.seq,))
+                execute("DELETE FROM response WHERE seq = ?", (result.line.seq,))
             attempts += _attempt_rows(result)
         many(_INSERT_OUTCOME, [_outcome_row(result) for result in results])
         if attempts:
             many(_INSERT_ATTEMPT, attempts)
+        if responses := [_response_row(line) for line, *_ in results if line.response is not UNSET]:
+            many(_INSERT_RESPONSE, responses)
         if self.in_doubt:
             many("DELETE FROM doubt WHERE seq = ?", [(result.line.seq,) for result in results])
 
@@ -234,8 +242,7 @@ class Journal:
         last = -1
         while True:
             rows = self._rows(
-                "SELECT seq, id, path, outcome, status, attempts, etag, seconds, error, properties"
-                " FROM outcome JOIN intent USING (seq) WHERE seq > ? ORDER BY seq LIMIT ?",
+                f"{LINES} WHERE outcome NOT NULL AND seq > ? ORDER BY seq LIMIT ?",
                 (last, PAGE),
             )
             if not rows:
@@ -246,8 +253,7 @@ class Journal:
     def line(self, seq: int) -> OutcomeLine | None:
         """The outcome of this record; None where it has none."""
         rows = self._rows(
-            "SELECT seq, id, path, outcome, status, attempts, etag, seconds, error, properties"
-            " FROM outcome JOIN intent USING (seq) WHERE seq = ?",
+            f"{LINES} WHERE outcome NOT NULL AND seq = ?",
             (seq,),
         )
         return lines_of(self.path, rows)[0] if rows else None
@@ -384,6 +390,11 @@ def _outcome_row(result: Result) -> tuple[object, ...]:
         return (*row, None, None, None)
     decisive = attempts[0] if len(attempts) == 1 else join(attempts)
     return (*row, decisive.bytes_sent, decisive.bytes_received, decisive.reused)
+
+
+def _response_row(line: OutcomeLine) -> tuple[object, ...]:
+    headers = msgspec.json.encode(line.response_headers).decode()
+    return line.seq, headers, line.response, None if line.response_encoding is UNSET else line.response_encoding
 
 
 def _attempt_rows(result: Result) -> list[tuple[object, ...]]:

@@ -8,6 +8,9 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any, Final
 
+import msgspec
+
+from patchwire.delivery.answer import Answer
 from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.outcome_line import OutcomeLine, line_from
 from patchwire.errors import JournalError, StorageError
@@ -40,6 +43,7 @@ KEEP_ATTEMPT: Final = (
     " FROM outcome WHERE seq = ? AND attempts > 0"
 )
 _EVIDENCE = ("bytes_sent", "bytes_received", "reused")
+_RESPONSE = "CREATE TABLE response (seq INTEGER PRIMARY KEY, headers TEXT NOT NULL, body TEXT NOT NULL, encoding TEXT)"
 # Records that a power cut may have robbed of their rows, until a run meets them.
 _DOUBT = "CREATE TABLE doubt (seq INTEGER PRIMARY KEY)"
 _SCHEMA = (
@@ -51,8 +55,19 @@ _SCHEMA = (
     " bytes_received INTEGER, reused INTEGER)",
     _SETTLEMENT,
     _ATTEMPT,
+    _RESPONSE,
     _DOUBT,
 )
+_LINE_COLUMNS = "SELECT seq, id, path, outcome, status, attempts, etag, seconds, error, properties"
+LINES: Final = (
+    f"{_LINE_COLUMNS}, headers, body, encoding"
+    " FROM intent LEFT JOIN outcome USING (seq) LEFT JOIN response USING (seq)"
+)
+"""Selects the rows that `lines_of` takes."""
+LINES_BEFORE_3: Final = f"{_LINE_COLUMNS}, NULL, NULL, NULL FROM intent LEFT JOIN outcome USING (seq)"
+
+
+_decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def locate(path: Path) -> Path:
@@ -143,6 +158,7 @@ def upgrade(database: sqlite3.Connection, version: int) -> None:
     for name in _EVIDENCE:
         database.execute(f"ALTER TABLE outcome ADD COLUMN {name} INTEGER")
     database.execute(_ATTEMPT)
+    database.execute(_RESPONSE)
     database.execute(_DOUBT)
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     database.execute("COMMIT")
@@ -178,18 +194,18 @@ def damaged(path: Path, error: object) -> JournalError:
 
 
 def lines_of(path: Path, rows: Iterable[tuple[Any, ...]]) -> list[OutcomeLine]:
-    """The outcome lines of rows of seq, id, path, outcome, status, attempts, etag, seconds, error, properties.
+    """The outcome lines of rows that LINES selects.
 
     A row without outcome is one that was interrupted. JournalError: what stands in them makes no sense.
     """
     try:
         return [_line(row) for row in rows]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, msgspec.MsgspecError) as error:
         raise damaged(path, f"{type(error).__name__}: {error}") from None
 
 
 def _line(row: tuple[Any, ...]) -> OutcomeLine:
-    seq, record_id, path, code, status, attempts, etag, seconds, error, properties = row
+    seq, record_id, path, code, status, attempts, etag, seconds, error, properties, headers, body, encoding = row
     if code is None:
         code, attempts, seconds, error = CODES[Outcome.UNKNOWN], 1, 0.0, INTERRUPTED
     return line_from(
@@ -203,6 +219,7 @@ def _line(row: tuple[Any, ...]) -> OutcomeLine:
         seconds=seconds,
         error=error,
         properties=properties or b"",
+        answer=None if headers is None else Answer(_decode_headers(headers), body, encoding),
     )
 
 

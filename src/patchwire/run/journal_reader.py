@@ -20,6 +20,8 @@ from patchwire.net.sources import boot_id
 from patchwire.run.journal_file import (
     CODES,
     INTERRUPTED,
+    LINES,
+    LINES_BEFORE_3,
     OUTCOMES,
     PAGE,
     damaged,
@@ -32,17 +34,13 @@ from patchwire.run.journal_file import (
 )
 
 _OPEN: Final = "SELECT seq FROM intent WHERE seq NOT IN (SELECT seq FROM outcome)"
-_SELECTED: Final = (
-    " FROM intent LEFT JOIN outcome USING (seq)"
+_WHERE: Final = (
     " WHERE (:outcomes IS NULL OR ifnull(outcome, :unknown) IN (SELECT value FROM json_each(:outcomes)))"
     " AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))"
     " AND substr(path, 1, length(:path)) = :path"
 )
-_LINES: Final = (
-    "SELECT seq, id, path, outcome, status, attempts, etag, seconds, error, properties"
-    + _SELECTED
-    + " AND seq > :after ORDER BY seq LIMIT :page"
-)
+_PAGE: Final = _WHERE + " AND seq > :after ORDER BY seq LIMIT :page"
+_SELECTED: Final = " FROM intent LEFT JOIN outcome USING (seq)" + _WHERE
 _EVIDENCE: Final = ("bytes_sent", "bytes_received", "reused")
 _RECORDS: Final = (
     "SELECT seq, id, path, digest, attempts, outcome, status, {evidence}, error"
@@ -133,9 +131,10 @@ class JournalReader:
         What a kill has interrupted is unknown, as a resume will make it; what is in flight is left out.
         """
         values = _values(selection)
+        query = (LINES if self._version >= 3 else LINES_BEFORE_3) + _PAGE
         after = -1
         while limit is None or limit > 0:
-            rows = self._rows(_LINES, {**values, "after": after, "page": PAGE if limit is None else min(limit, PAGE)})
+            rows = self._rows(query, {**values, "after": after, "page": PAGE if limit is None else min(limit, PAGE)})
             if not rows:
                 return
             after = rows[-1][0]

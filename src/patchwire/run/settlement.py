@@ -17,6 +17,7 @@ from patchwire.files.outcomes import encode
 from patchwire.run.journal_file import (
     CODES,
     KEEP_ATTEMPT,
+    LINES,
     fault,
     lines_of,
     locate,
@@ -75,6 +76,7 @@ def _settle(database: sqlite3.Connection, path: Path, seq: int, word: Word, reas
         "INSERT INTO settlement (seq, word, reason, at, before) VALUES (?, ?, ?, ?, ?)",
         (seq, word.value, reason, now, encode(line).decode()),
     )
+    database.execute("DELETE FROM response WHERE seq = ?", (seq,))
     if word is Word.APPLIED:
         database.execute(KEEP_ATTEMPT, (seq,))
         database.execute(
@@ -90,8 +92,7 @@ def _settle(database: sqlite3.Connection, path: Path, seq: int, word: Word, reas
 
 def _unknown_line(database: sqlite3.Connection, path: Path, seq: int) -> OutcomeLine:
     rows = database.execute(
-        "SELECT seq, id, path, outcome, status, attempts, etag, seconds, error, properties"
-        " FROM outcome JOIN intent USING (seq) WHERE seq = ?",
+        f"{LINES} WHERE seq = ?",
         (seq,),
     ).fetchall()
     if not rows:

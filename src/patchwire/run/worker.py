@@ -8,6 +8,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
+from patchwire.delivery.answer import answer_of
 from patchwire.delivery.labels import Labels
 from patchwire.delivery.outcome import Attempt, Outcome, join, judge
 from patchwire.delivery.record import Record
@@ -79,6 +80,10 @@ class Delivering(Struct, frozen=True):
     verifies: bool
     """Whether the doubt is to be ended by a look at the resource, where that can end it."""
     stop: trio.Event
+    keeps_responses: bool = False
+    """Whether responses are kept beside their outcomes."""
+    hidden_fields: frozenset[bytes] = frozenset()
+    """Fields of theirs whose values are not kept, in lower case."""
 
 
 class Worker:
@@ -148,7 +153,8 @@ class Worker:
                 request = request.with_header(b"If-Match", tag)
             record = delivery.record
             number = record.attempts_before + len(delivery.attempts) + 1
-            reply, result = await self._sender.send(self._with.labels.identified(request, record.seq, number))
+            identified = self._with.labels.identified(request, record.seq, number)
+            reply, result = await self._sender.send(identified, keep_body=self._with.keeps_responses)
         except _STOPPING as error:
             _note(error, delivery)
             delivery.attempts.append(Attempt(Outcome.NOT_SENT, Sent.NO, error=str(error)))
@@ -175,6 +181,7 @@ class Worker:
             response.error,
             None if response.status < 300 else response.retry_after(now()),
             *evidence,
+            answer_of(response, self._with.hidden_fields) if self._with.keeps_responses else None,
         )
 
     def _again(self, request: Request, delivery: Delivery) -> Again | None:
