@@ -48,8 +48,10 @@ class Counting:
     def rate(self, begin: int, end: int) -> float:
         """Return the requests a second between these numbers of requests, as closely as was sampled."""
         inside = [sample for sample in self._samples if begin <= sample[1] <= end]
+        if len(inside) < 2:
+            return 0.0
         (since, first), (until, last) = inside[0], inside[-1]
-        return (last - first) / (until - since) if until > since else 0.0
+        return (last - first) / (until - since)
 
     def _sample(self) -> None:
         while not self._ended.wait(INTERVAL):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from patchwire.delivery.json_values import Json
 from patchwire.delivery.merge_patch import is_applied, is_merge_patch, merge_patch
 from patchwire.http.message import request_to
+from tests.support.vectors import VECTORS, load, needs_vectors
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text("ab", max_size=2),
@@ -39,6 +41,17 @@ VALUES = st.recursive(
 )
 def test_a_patch_makes_of_a_target_what_the_rfc_says(target: Json, patch: Json, result: Json) -> None:
     assert merge_patch(target, patch) == result
+
+
+def vectors() -> list[dict[str, Any]]:
+    data = load("jsonpatch/merge_patch_rfc7396.json") if VECTORS else {}
+    return [case for cases in data.values() if isinstance(cases, list) for case in cases if "result" in case]
+
+
+@needs_vectors
+@pytest.mark.parametrize("case", vectors())
+def test_the_merge_patch_corpus_is_met(case: dict[str, Any]) -> None:
+    assert merge_patch(case["original"], case["patch"]) == case["result"]
 
 
 @given(VALUES, VALUES)

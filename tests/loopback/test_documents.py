@@ -1,49 +1,10 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from patchwire.delivery.json_values import ContentRefusedError, Fault
-from patchwire.delivery.merge_patch import merge_patch
 from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
 from patchwire.loopback.documents import document_of, patched
-from tests.support.vectors import VECTORS, load, needs_vectors
-
-# RFC 7396 appendix A
-EXAMPLES: list[tuple[Any, Any, Any]] = [
-    ({"a": "b"}, {"a": "c"}, {"a": "c"}),
-    ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
-    ({"a": "b"}, {"a": None}, {}),
-    ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
-    ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
-    ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
-    ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
-    ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
-    (["a", "b"], ["c", "d"], ["c", "d"]),
-    ({"a": "b"}, ["c"], ["c"]),
-    ({"a": "foo"}, None, None),
-    ({"a": "foo"}, "bar", "bar"),
-    ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
-    ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
-    ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
-]
-
-
-@pytest.mark.parametrize(("target", "patch", "result"), EXAMPLES)
-def test_the_examples_of_rfc_7396_are_met(target: Any, patch: Any, result: Any) -> None:
-    assert merge_patch(target, patch) == result
-
-
-def vectors() -> list[dict[str, Any]]:
-    data = load("jsonpatch/merge_patch_rfc7396.json") if VECTORS else {}
-    return [case for cases in data.values() if isinstance(cases, list) for case in cases if "result" in case]
-
-
-@needs_vectors
-@pytest.mark.parametrize("case", vectors())
-def test_the_merge_patch_corpus_is_met(case: dict[str, Any]) -> None:
-    assert merge_patch(case["original"], case["patch"]) == case["result"]
 
 
 def test_equal_bodies_have_equal_strong_tags() -> None:

@@ -43,7 +43,7 @@ _PAGE: Final = _WHERE + " AND seq > :after ORDER BY seq LIMIT :page"
 _SELECTED: Final = " FROM intent LEFT JOIN outcome USING (seq)" + _WHERE
 _EVIDENCE: Final = ("bytes_sent", "bytes_received", "reused")
 _RECORDS: Final = (
-    "SELECT seq, id, path, digest, attempts, outcome, status, {evidence}, error"
+    "SELECT seq, id, path, outcome, digest, attempts, status, {evidence}, error"
     + _SELECTED
     + " AND seq > :after ORDER BY seq LIMIT :page"
 )
@@ -130,34 +130,15 @@ class JournalReader:
 
         What a kill has interrupted is unknown, as a resume will make it; what is in flight is left out.
         """
-        values = _values(selection)
         query = (LINES if self._version >= 3 else LINES_BEFORE_3) + _PAGE
-        after = -1
-        while limit is None or limit > 0:
-            rows = self._rows(query, {**values, "after": after, "page": PAGE if limit is None else min(limit, PAGE)})
-            if not rows:
-                return
-            after = rows[-1][0]
-            lines = lines_of(self.path, [row for row in rows if row[3] is not None or row[0] in self._interrupted])
-            if limit is not None:
-                limit -= len(lines)
-            if lines:
-                yield lines
+        for rows in self._ended(query, selection, limit):
+            yield lines_of(self.path, rows)
 
     def attempts(self, selection: Selection, limit: int | None = None) -> Iterator[list[AttemptLine]]:
         """The attempts at the selected records, by rising number, at most `limit` records, some at a time."""
-        values = _values(selection)
         query = _RECORDS.format(evidence=", ".join(_EVIDENCE if self._version >= 3 else ["NULL"] * len(_EVIDENCE)))
         labels = self._labels()
-        after = -1
-        while limit is None or limit > 0:
-            rows = self._rows(query, {**values, "after": after, "page": PAGE if limit is None else min(limit, PAGE)})
-            if not rows:
-                return
-            after = rows[-1][0]
-            rows = [row for row in rows if row[5] is not None or row[0] in self._interrupted]
-            if limit is not None:
-                limit -= len(rows)
+        for rows in self._ended(query, selection, limit):
             kept = self._kept([row[0] for row in rows])
             lines = [line for row in rows for line in _attempt_lines(self.path, row, kept.get(row[0], []), labels)]
             if lines:
@@ -207,6 +188,21 @@ class JournalReader:
             return max(0, int(notes["horizon"]) - int(known))
         ((number,),) = self._rows("SELECT count(*) FROM doubt")
         return int(number)
+
+    def _ended(self, query: str, selection: Selection, limit: int | None) -> Iterator[list[Any]]:
+        """The rows of selected records that are not in flight, page by page; their fourth column is the outcome."""
+        values = _values(selection)
+        after = -1
+        while limit is None or limit > 0:
+            rows = self._rows(query, {**values, "after": after, "page": PAGE if limit is None else min(limit, PAGE)})
+            if not rows:
+                return
+            after = rows[-1][0]
+            rows = [row for row in rows if row[3] is not None or row[0] in self._interrupted]
+            if limit is not None:
+                limit -= len(rows)
+            if rows:
+                yield rows
 
     def _notes(self) -> dict[str, str]:
         return dict(self._rows("SELECT key, value FROM run"))
@@ -273,7 +269,7 @@ class JournalReader:
 
 def _attempt_lines(path: Path, row: Any, kept: list[Any], labels: Labels) -> list[AttemptLine]:
     """The attempts at a record: those that were kept, else the one that its outcome tells of, if there was one."""
-    seq, record_id, record_path, digest, attempts, outcome, *evidence = row
+    seq, record_id, record_path, outcome, digest, attempts, *evidence = row
     if outcome is None:
         kept = [*kept, (len(kept) + 1, CODES[Outcome.UNKNOWN], None, None, None, None, INTERRUPTED)]
     elif not kept and attempts:
