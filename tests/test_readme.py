@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from patchwire.files.connection_file import load_connection
-from patchwire.run.journal import Intent, Journal
+from patchwire.run.journal import Journal
+from patchwire.run.journal_rows import Intent
 from patchwire.settings.connection import Limits
 from tests.support.batches import BatchFiles, read_lines
 from tests.support.certificates import Authority

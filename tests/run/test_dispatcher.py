@@ -25,7 +25,8 @@ from patchwire.net.connection import Reply
 from patchwire.run.batch import Summary
 from patchwire.run.dispatcher import Dispatcher
 from patchwire.run.intake import Intake
-from patchwire.run.journal import Durability, Intent, Journal, Result
+from patchwire.run.journal import Durability, Journal
+from patchwire.run.journal_rows import Intent, Result
 from patchwire.run.limits import RunLimits
 from patchwire.run.pacer import Pacer
 from patchwire.run.records import SHOWN

@@ -18,9 +18,10 @@ from patchwire.delivery.outcome_line import OutcomeLine, line_from
 from patchwire.errors import JournalError, Sent, StorageError
 from patchwire.files.outcomes import encode
 from patchwire.run import journal as journal_module
-from patchwire.run.journal import Durability, Intent, Journal, Result
+from patchwire.run.journal import Durability, Journal
 from patchwire.run.journal_file import APPLICATION_ID, INTERRUPTED, SCHEMA_VERSION
 from patchwire.run.journal_reader import JournalReader, Selection
+from patchwire.run.journal_rows import Intent, Result
 from patchwire.run.settlement import Word, settle
 from tests.support.journals import CONNECTION, intent, line, version_of, write_version_1, written
 

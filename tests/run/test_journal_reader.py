@@ -17,9 +17,10 @@ from patchwire.delivery.outcome import Attempt, Outcome
 from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.errors import JournalError, Sent
 from patchwire.run import journal_reader
-from patchwire.run.journal import HORIZON_STEP, Journal, Result
+from patchwire.run.journal import HORIZON_STEP, Journal
 from patchwire.run.journal_file import INTERRUPTED, PAGE
 from patchwire.run.journal_reader import AttemptLine, JournalReader, Selection
+from patchwire.run.journal_rows import Result
 from patchwire.run.settlement import Word, settle
 from tests.support.journals import CONNECTION, intent, line, version_of, write_version_1, written
 

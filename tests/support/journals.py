@@ -9,7 +9,8 @@ from pathlib import Path
 
 from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.outcome_line import OutcomeLine, line_from
-from patchwire.run.journal import Intent, Journal, Result
+from patchwire.run.journal import Journal
+from patchwire.run.journal_rows import Intent, Result
 
 CONNECTION = "http://h"
 VERSION_1 = """

@@ -23,7 +23,8 @@ from patchwire.errors import (
     StorageError,
 )
 from patchwire.run.intake import Intake
-from patchwire.run.journal import Intent, Journal, Result
+from patchwire.run.journal import Journal
+from patchwire.run.journal_rows import Intent, Result
 from patchwire.run.limits import RunLimits
 from patchwire.run.pacer import Pacer
 from patchwire.run.records import SHOWN

@@ -19,20 +19,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import msgspec
-from msgspec import UNSET
-
-from patchwire.delivery.outcome import Attempt, Outcome, join
+from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.errors import JournalError, StorageError
 from patchwire.files.read import describe
 from patchwire.net.sources import boot_id, identity
 from patchwire.run.journal_file import (
     APPLICATION_ID,
-    CODES,
-    KEEP_ATTEMPT,
     LINES,
-    OUTCOME_CODES,
     OUTCOMES,
     PAGE,
     create,
@@ -47,11 +41,8 @@ from patchwire.run.journal_file import (
     upgrade,
     version_of,
 )
+from patchwire.run.journal_rows import Intent, Result, insert_intents, insert_results, settle_doubts
 
-_INSERT_INTENT = "INSERT INTO intent VALUES (?, ?, ?, ?, ?)"
-_INSERT_OUTCOME = "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_ATTEMPT = "INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_RESPONSE = "INSERT OR REPLACE INTO response VALUES (?, ?, ?, ?)"
 HORIZON_STEP: Final = 10_000
 """Records by which a synced transaction moves the horizon on."""
 
@@ -69,25 +60,6 @@ _MARK_DOUBT = (
     "INSERT OR IGNORE INTO doubt WITH RECURSIVE number(seq) AS (VALUES (0) UNION ALL SELECT seq + 1 FROM number"
     " WHERE seq + 1 < ?) SELECT seq FROM number WHERE seq NOT IN (SELECT seq FROM outcome)"
 )
-
-
-class Intent(NamedTuple):
-    """A record that is about to be sent. `id` is None where it is the record's number."""
-
-    seq: int
-    digest: bytes
-    path: str
-    id: str | None
-    properties: bytes | None
-
-
-class Result(NamedTuple):
-    """What a run has found out about a record: its outcome, and the attempts of this run behind it."""
-
-    line: OutcomeLine
-    attempts: Sequence[Attempt] = ()
-    before: int = 0
-    """How many attempts earlier runs have made."""
 
 
 class Known(NamedTuple):
@@ -171,7 +143,7 @@ class Journal:
         `withdrawn` are numbers of intents whose records were not sent after all and are to be sent by a resume. With
         full durability it waits for the disk.
         """
-        execute, many = self._database.execute, self._database.executemany
+        execute = self._database.execute
         horizon = None
         if intents and not self.waits_for_the_disk and (last := max(intents)[0]) >= self._horizon:
             horizon = last + HORIZON_STEP
@@ -184,9 +156,11 @@ class Journal:
             for seq in withdrawn:
                 execute("DELETE FROM intent WHERE seq = ?", (seq,))
             if intents:
-                many(_INSERT_INTENT, intents)
+                insert_intents(self._database, intents)
             if results:
-                self._insert(results)
+                insert_results(self._database, results)
+                if self.in_doubt:
+                    settle_doubts(self._database, results)
             if horizon is not None:
                 self._set("horizon", horizon)
             execute("COMMIT")
@@ -198,24 +172,6 @@ class Journal:
             with suppress(sqlite3.Error):
                 execute("ROLLBACK")
             raise storage_error(self.path, error) from None
-
-    def _insert(self, results: Sequence[Result]) -> None:
-        execute, many = self._database.execute, self._database.executemany
-        attempts = []
-        for result in results:
-            if _is_told_by_line(result):
-                continue
-            if result.before:
-                execute(KEEP_ATTEMPT, (result.line.seq,))
-                execute("DELETE FROM response WHERE seq = ?", (result.line.seq,))
-            attempts += _attempt_rows(result)
-        many(_INSERT_OUTCOME, [_outcome_row(result) for result in results])
-        if attempts:
-            many(_INSERT_ATTEMPT, attempts)
-        if responses := [_response_row(line) for line, *_ in results if line.response is not UNSET]:
-            many(_INSERT_RESPONSE, responses)
-        if self.in_doubt:
-            many("DELETE FROM doubt WHERE seq = ?", [(result.line.seq,) for result in results])
 
     def _set(self, key: str, value: str | int) -> None:
         self._database.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (key, str(value)))
@@ -372,34 +328,3 @@ def _remove(path: Path) -> None:
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"{path}: {describe(error)}") from None
-
-
-def _is_told_by_line(result: Result) -> bool:
-    """Whether there was one attempt in all, or none, and the outcome is the attempt's own."""
-    line, attempts, before = result
-    if before or len(attempts) > 1:
-        return False
-    return not attempts or attempts[0].error == line.error
-
-
-def _outcome_row(result: Result) -> tuple[object, ...]:
-    line, attempts, _ = result
-    code = OUTCOME_CODES[line.outcome]
-    row = (line.seq, code, line.status, line.attempts, line.etag, line.seconds, line.error)
-    if not attempts:
-        return (*row, None, None, None)
-    decisive = attempts[0] if len(attempts) == 1 else join(attempts)
-    return (*row, decisive.bytes_sent, decisive.bytes_received, decisive.reused)
-
-
-def _response_row(line: OutcomeLine) -> tuple[object, ...]:
-    headers = msgspec.json.encode(line.response_headers).decode()
-    return line.seq, headers, line.response, None if line.response_encoding is UNSET else line.response_encoding
-
-
-def _attempt_rows(result: Result) -> list[tuple[object, ...]]:
-    seq = result.line.seq
-    return [
-        (seq, number, CODES[each.outcome], each.status, each.bytes_sent, each.bytes_received, each.reused, each.error)
-        for number, each in enumerate(result.attempts, result.before + 1)
-    ]

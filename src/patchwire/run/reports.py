@@ -11,7 +11,7 @@ from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.errors import StorageError
 from patchwire.files.outcomes import LineFile, drop_superseded
-from patchwire.run.journal import Result
+from patchwire.run.journal_rows import Result
 
 RECORD_FILES: Final = {
     "failed": frozenset({Outcome.REJECTED.value, Outcome.NOT_SENT.value}),
