@@ -31,6 +31,9 @@ class _Handler(BaseHTTPRequestHandler):
 class HttpsServer(ThreadingHTTPServer):
     """Answers each PATCH with 204 and keeps its target; `instead` takes over the plain socket where it is set."""
 
+    request_queue_size = 64
+    """All connections of a batch may come at once; where the queue is full, the kernel lets them wait a second."""
+
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.served: list[str] = []
