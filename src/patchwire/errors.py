@@ -138,3 +138,7 @@ class JournalError(InputError):
 
 class StorageError(PatchwireError):
     """A local file could not be written (disk full, no permission); what was written before stands."""
+
+
+class JournalLostError(StorageError):
+    """The journal of a run is gone: what it knew, no resume will know."""

@@ -20,7 +20,7 @@ NOW = 100.0
 
 
 def live(pace: Pace, *, down_for: float = 0.0, size: int | None = None, **counts: int) -> Live:
-    reports = Reports(counts, None, None, None)
+    reports = Reports(cast("Any", SimpleNamespace(counts=lambda: counts)))
     origin: Any = SimpleNamespace(down_for=lambda now: down_for)
     return Live(reports, size, pace, cast("Any", origin))
 

@@ -8,7 +8,9 @@ import pytest
 
 from patchwire.cli.summary import print_summary
 from patchwire.delivery.latency import Latencies
-from patchwire.errors import JournalError, RecordError, RunLimitError
+from patchwire.delivery.outcome import Outcome
+from patchwire.delivery.outcome_line import line_from
+from patchwire.errors import JournalError, JournalLostError, RecordError, RunLimitError
 from patchwire.run.batch import Summary
 from patchwire.run.records import SHOWN
 
@@ -83,3 +85,17 @@ def test_where_the_same_command_goes_on_it_says_so(
     _, err = said(capsys, **changes)
     assert ("patchwire: records with an outcome: 5; the same command goes on from there" in err) is goes_on
     assert len(err) == len(changes.get("failures", [])) + goes_on
+
+
+def test_where_the_journal_is_lost_nobody_is_told_to_run_the_same_command_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lost = [
+        line_from(7, "r7", "/a", Outcome.APPLIED, 200, attempts=1, etag=None, seconds=0.1, error=None, properties=b"")
+    ]
+    _, err = said(capsys, failures=[JournalLostError("j: was removed")], lost=lost)
+    assert err == [
+        "patchwire: j: was removed",
+        "patchwire: j: could not keep 1 outcomes: 7 applied",
+        "patchwire: the same command would send everything again: see first, by --output and the server, what is done",
+    ]

@@ -69,8 +69,8 @@ def test_what_a_look_at_the_resource_has_found_decides() -> None:
 @pytest.mark.parametrize(
     ("attempt", "error"),
     [
-        (Attempt(U, Sent.MAYBE, error="cut"), "cut; the GET was answered with 404"),
-        (Attempt(U, Sent.YES, 504), "answered with 504; the GET was answered with 404"),
+        (Attempt(U, Sent.MAYBE, error="cut"), "cut; --verify: the GET was answered with 404"),
+        (Attempt(U, Sent.YES, 504), "answered with 504; --verify: the GET was answered with 404"),
         (Attempt(A, Sent.YES, 204), None),
     ],
 )

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.outcome_line import OutcomeLine, line_from
 from patchwire.errors import InputError, StorageError
-from patchwire.files.outcomes import LineFile, Written, drop_superseded, encode, open_output, refuse_foreign
+from patchwire.files.outcomes import (
+    BEGIN_OF_OUTCOME,
+    BEGIN_OF_RECORD,
+    LineFile,
+    Trust,
+    Written,
+    encode,
+    open_output,
+    refuse_foreign,
+    rewrite_output,
+)
 
 
 def line(seq: int, outcome: Outcome = Outcome.APPLIED) -> OutcomeLine:
@@ -43,13 +53,24 @@ def test_the_bits_are_a_set_of_numbers(added: list[int], asked: list[int]) -> No
 
 
 @pytest.mark.parametrize(
-    ("content", "refused"), [(b"", False), (b'{"seq": 0}', False), (b"text", True), (b"\n", True)]
+    ("content", "begins", "refused"),
+    [
+        (b"", BEGIN_OF_OUTCOME, False),
+        (b'{"seq":0}', BEGIN_OF_OUTCOME, False),
+        (b'{"s', BEGIN_OF_OUTCOME, False),
+        (b'{"id": "r1"}', BEGIN_OF_OUTCOME, True),
+        (b'{"id": "r1"}', BEGIN_OF_RECORD, False),
+        (b"text", BEGIN_OF_RECORD, True),
+        (b"\n", BEGIN_OF_RECORD, True),
+    ],
 )
-def test_a_file_that_holds_no_json_lines_is_foreign(tmp_path: Path, content: bytes, refused: bool) -> None:
+def test_a_file_that_does_not_begin_like_one_of_ours_is_foreign(
+    tmp_path: Path, content: bytes, begins: bytes, refused: bool
+) -> None:
     (tmp_path / "out").write_bytes(content)
-    with pytest.raises(InputError, match="something else than outcomes") if refused else nullcontext():
-        refuse_foreign(str(tmp_path / "out"), "outcomes")
-    refuse_foreign(str(tmp_path / "none"), "outcomes")
+    with pytest.raises(InputError, match="something else than lines") if refused else nullcontext():
+        refuse_foreign(str(tmp_path / "out"), "lines", begins)
+    refuse_foreign(str(tmp_path / "none"), "lines", begins)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 5, 80, -1])
@@ -218,44 +239,30 @@ def test_a_file_that_replaces_another_may_be_read_by_no_more_than_that_one(tmp_p
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-# --- numbers that stand twice
+# --- making it anew
 
 
-@given(st.lists(st.integers(0, 5), max_size=20), st.sets(st.integers(0, 5)))
-def test_of_the_numbers_that_were_superseded_the_last_line_stays_and_all_others_as_they_were(
-    tmp_path_factory: pytest.TempPathFactory, order: list[int], superseded: set[int]
-) -> None:
-    path = tmp_path_factory.mktemp("superseded") / "out"
-    lines = [(seq, b'{"seq":%d,"place":%d}' % (seq, place)) for place, seq in enumerate(order)]
-    path.write_bytes(b"".join(text + b"\n" for _, text in lines))
-    drop_superseded(str(path), superseded)
-    last = dict(lines)
-    kept = [text for seq, text in lines if seq not in superseded or last[seq] is text]
-    assert path.read_bytes().splitlines() == kept
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_an_output_that_is_no_file_has_nothing_to_be_superseded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    precious = write(tmp_path / "-", line(0, Outcome.UNKNOWN), line(0))
-    drop_superseded("-", {0})
-    assert (tmp_path / "-").read_bytes() == precious
-    (tmp_path / "-").unlink()
-    drop_superseded(str(tmp_path / "none"), {0})
-    drop_superseded("/dev/null", {0})
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_superseded_is_dropped_behind_a_link_and_for_the_same_readers(tmp_path: Path) -> None:
+def test_an_output_is_made_anew_behind_a_link_and_for_the_same_readers(tmp_path: Path) -> None:
     (tmp_path / "real").touch(0o600)
     write(tmp_path / "real", line(0, Outcome.UNKNOWN), line(0))
     (tmp_path / "out").symlink_to(tmp_path / "real")
-    drop_superseded(str(tmp_path / "out"), {0})
+    rewrite_output(str(tmp_path / "out"), [line(0)])
     assert (tmp_path / "out").is_symlink()
     assert (tmp_path / "real").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "out").read_bytes() == encode(line(0)) + b"\n"
+
+
+@pytest.mark.parametrize("instead", [None, b"something else"])
+def test_a_file_that_is_removed_or_replaced_while_it_is_written_is_said_to_be(
+    tmp_path: Path, instead: bytes | None
+) -> None:
+    path = tmp_path / "out"
+    file = open_output(str(path), [line(0)], line)
+    path.unlink()
+    if instead is not None:
+        path.write_bytes(instead)
+    with pytest.raises(StorageError, match="was removed or replaced; the same command writes it anew"):
+        file.close()
 
 
 def test_an_output_in_which_a_number_stands_twice_is_written_anew_with_each_once(tmp_path: Path) -> None:
@@ -278,7 +285,7 @@ def test_a_power_cut_may_leave_anything_behind_the_last_whole_line(tmp_path: Pat
     path = tmp_path / "out"
     kept = write(path, line(1))
     path.write_bytes(kept + left)
-    open_output(str(path), map(line, range(3)), line, distrusted=True).close()
+    open_output(str(path), map(line, range(3)), line, Trust.CLAIMED).close()
     assert path.read_bytes().startswith(kept)
     assert sorted(seqs(path)) == [0, 1, 2]
 
@@ -289,7 +296,7 @@ def test_where_a_power_cut_has_left_lines_without_sense_all_is_written_anew(tmp_
     path.write_bytes(write(path, line(1)) + left)
     with pytest.raises(InputError, match=":2: is no outcome line; name another --output"):
         open_output(str(path), map(line, range(3)), line)
-    open_output(str(path), map(line, range(3)), line, distrusted=True).close()
+    open_output(str(path), map(line, range(3)), line, Trust.CLAIMED).close()
     assert seqs(path) == [0, 1, 2]
 
 
@@ -297,15 +304,41 @@ def test_where_a_power_cut_has_left_lines_without_sense_all_is_written_anew(tmp_
 def test_an_output_of_zeros_alone_begins_anew_after_a_power_cut(tmp_path: Path, settled: list[OutcomeLine]) -> None:
     path = tmp_path / "out"
     path.write_bytes(ZEROS)
-    refuse_foreign(str(path), "outcomes", may_be_torn=True)
+    refuse_foreign(str(path), "outcomes", BEGIN_OF_OUTCOME, may_be_torn=True)
     with pytest.raises(InputError, match="something else than outcomes"):
-        refuse_foreign(str(path), "outcomes")
-    open_output(str(path), settled, line, distrusted=True).close()
+        refuse_foreign(str(path), "outcomes", BEGIN_OF_OUTCOME)
+    open_output(str(path), settled, line, Trust.CLAIMED).close()
     assert seqs(path) == [each.seq for each in settled]
 
 
 def test_lines_that_a_power_cut_has_kept_while_the_journal_lost_them_go(tmp_path: Path) -> None:
     path = tmp_path / "out"
     write(path, line(0), line(1), line(2))
-    open_output(str(path), [line(0), line(1)], {0: line(0), 1: line(1)}.get, distrusted=True).close()
+    open_output(str(path), [line(0), line(1)], {0: line(0), 1: line(1)}.get, Trust.CLAIMED).close()
     assert seqs(path) == [0, 1]
+
+
+# --- a file that the journal does not know
+
+
+def test_a_file_that_tells_what_the_journal_knows_is_added_to_whoever_wrote_it(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    kept = write(path, line(2), line(0))
+    open_output(str(path), map(line, range(3)), line, Trust.NONE).close()
+    assert path.read_bytes() == kept + encode(line(1)) + b"\n"
+
+
+def test_what_was_unknown_in_it_may_have_been_overtaken(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    write(path, line(1, Outcome.UNKNOWN), line(0))
+    open_output(str(path), map(line, range(2)), line, Trust.NONE).close()
+    assert path.read_bytes() == write(tmp_path / "expected", line(0), line(1))
+
+
+@pytest.mark.parametrize("other", [line(0, Outcome.REJECTED), line(5), line(5, Outcome.UNKNOWN)])
+def test_outcomes_of_another_journal_are_refused_and_stay_as_they_are(tmp_path: Path, other: OutcomeLine) -> None:
+    path = tmp_path / "out"
+    kept = write(path, other)
+    with pytest.raises(InputError, match=":1: is no outcome of this journal; name another --output"):
+        open_output(str(path), [line(0)], {0: line(0)}.get, Trust.NONE)
+    assert path.read_bytes() == kept

@@ -4,7 +4,7 @@ import json
 import signal
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from patchwire.errors import ConnectError, CredentialsRejectedError, JournalErro
 from patchwire.files.connection_file import load_connection
 from patchwire.http.message import Origin
 from patchwire.run.batch import Summary, run_batch
+from patchwire.run.journal_reader import JournalReader, Selection
 from tests.support.batches import QUICK, BatchFiles, people, read_lines
 from tests.support.cancelling import cancelled_at_every_checkpoint, open_descriptors
 from tests.support.origins import OK, Origins, batch, run, status
@@ -383,7 +384,7 @@ def test_a_line_that_was_sent_and_has_changed_stops_the_resume_while_later_lines
         files.write(changed)
         (failure,) = (await files.run()).failures
         assert isinstance(failure, JournalError)
-        assert f"{files.records}:3: was sent by an earlier run and has changed since" in str(failure)
+        assert f"{files.records}:3: was sent by an earlier run and has changed or moved since" in str(failure)
         files.write([*people(5), {"path": "/new", "body": {}}])
         assert (await files.run()).counts["applied"] == 6
 
@@ -776,3 +777,99 @@ def test_a_cancelled_run_is_resumed_without_sending_anything_twice(tmp_path: Pat
 
     run(origin, job)
     assert set(origin.times().values()) == {1}
+
+
+class SilentAfter:
+    """Gives these answers in turn, and none behind them."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.left = list(answers)
+        self.is_silent = trio.Event()
+        self.seen = 0
+
+    async def __call__(self, stream: trio.SocketStream) -> None:
+        reader = RequestReader(stream)
+        while await reader.next() is not None:
+            self.seen += 1
+            if not self.left:
+                self.is_silent.set()
+                await trio.sleep_forever()
+            await stream.send_all(self.left.pop(0))
+
+
+def cancelled_when_silent(directory: Path, peer: SilentAfter) -> BatchFiles:
+    """A run of one record that is cancelled when its server has become silent."""
+
+    async def job(target: Origin) -> BatchFiles:
+        files = BatchFiles(directory, target)
+        files.write(people(1))
+        async with trio.open_nursery() as nursery:
+
+            async def go() -> None:
+                await files.run()
+
+            nursery.start_soon(go)
+            await peer.is_silent.wait()
+            nursery.cancel_scope.cancel()
+        return files
+
+    files: BatchFiles = run(peer, job)
+    return files
+
+
+def attempts_of(files: BatchFiles) -> list[tuple[str, int | None, int | None]]:
+    """Outcome, status and octets sent of each attempt, as the journal tells them."""
+    with closing(JournalReader(files.journal)) as reader:
+        pages = list(reader.attempts(Selection()))
+    return [(each.outcome, each.status, each.bytes_sent) for page in pages for each in page]
+
+
+def test_a_cancelled_run_keeps_the_attempts_behind_what_it_does_not_know(tmp_path: Path) -> None:
+    files = cancelled_when_silent(tmp_path, SilentAfter(status(425), status(425)))
+    (line,) = files.outcomes()
+    assert (line["outcome"], line["attempts"], line["error"]) == ("unknown", 3, "stopped before an answer came")
+    first, second, last = attempts_of(files)
+    assert first == second == ("rejected", 425, first[2])
+    assert first[2]
+    assert last == ("unknown", None, None)
+
+
+def test_a_run_that_is_cancelled_while_a_record_waits_for_its_next_try_leaves_that_to_a_resume(tmp_path: Path) -> None:
+    peer = SilentAfter(status(425, "Retry-After: 60"), OK)
+
+    async def job(target: Origin) -> BatchFiles:
+        files = BatchFiles(tmp_path, target)
+        files.write(people(1))
+        with trio.move_on_after(1.0):
+            await files.run()
+        assert files.outcomes() == []
+        await files.run()
+        return files
+
+    files: BatchFiles = run(peer, job)
+    assert [line["outcome"] for line in files.outcomes()] == ["applied"]
+    assert peer.seen == 2
+
+
+def test_what_was_tried_again_and_stays_unknown_is_kept_with_its_response(tmp_path: Path) -> None:
+    answers = iter([status(502, "Trace: ab12"), status(429, "Retry-After: 3600")])
+
+    async def job(target: Origin) -> BatchFiles:
+        files = BatchFiles(tmp_path, target)
+        files.write(people(1))
+        await files.run(responses=True)
+        await files.run(responses=True, retry_unknown=True)
+        return files
+
+    files: BatchFiles = run(Origins(lambda *_: next(answers)), job)
+    (line,) = files.outcomes()
+    assert (line["outcome"], line["status"], line["attempts"]) == ("unknown", 502, 2)
+    assert line["response_headers"]["trace"] == "ab12"
+    assert [each[:2] for each in attempts_of(files)] == [("unknown", 502), ("rejected", 429)]
+
+
+def test_where_the_output_cannot_be_written_the_other_files_still_get_their_records(tmp_path: Path) -> None:
+    records = [{"id": f"r{n}", "path": f"/people/{n}", "body": {"x": "y" * 1000}} for n in range(8)]
+    files, summary = batch(tmp_path, Origins(lambda *_: status(409)), records, output="/dev/full")
+    assert summary.counts["rejected"] == 8
+    assert len(files.ids(files.failed)) == 8

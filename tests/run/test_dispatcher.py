@@ -52,7 +52,7 @@ class Plant:
         for seq, line in enumerate(self.files.records.read_bytes().splitlines()):
             self.lanes.add(parser.parse(line, seq))
         self.journal = Journal(self.files.journal, settings.identity, durability=durability)
-        self.reports = Reports(self.journal.counts(), LineFile(str(self.files.output)), None, None)
+        self.reports = Reports(self.journal, LineFile(str(self.files.output)))
         self.stop = trio.Event()
         self.pacer = Pacer(Pace(rate=rate, concurrency=4, now=trio.current_time()), self.stop)
         limits = RunLimits(origin=ORIGIN, validators=Validators(), patience=1.0)
@@ -63,9 +63,10 @@ class Plant:
         """Until all is done or the dispatcher has stopped; the journal and the output are closed then."""
 
         async def work() -> None:
-            record = await self.dispatcher.next_record(None)
-            while record is not None:
-                record = await self.dispatcher.next_record(await deliver(record))
+            delivery = await self.dispatcher.next_delivery(None)
+            while delivery is not None:
+                delivery.under_way = True
+                delivery = await self.dispatcher.next_delivery(await deliver(delivery.record))
 
         try:
             async with trio.open_nursery() as nursery:
@@ -306,7 +307,7 @@ def test_what_is_in_flight_when_a_run_is_stopped_comes_home_and_nothing_more_goe
         await plant.run(deliver)
         assert sorted(handed) == list(range(8))
         assert plant.reports.counts["applied"] == 8
-        assert await plant.dispatcher.next_record(None) is None
+        assert await plant.dispatcher.next_delivery(None) is None
 
     in_no_time(job)
 
@@ -446,9 +447,16 @@ def test_a_resume_may_choose_otherwise_for_what_has_no_outcome_yet(tmp_path: Pat
     ]  # fmt: skip
 
 
-def test_a_lane_that_an_unknown_record_held_goes_on_once_that_was_sent_again(tmp_path: Path) -> None:
+def test_a_record_that_was_held_holds_what_comes_behind_it_also_once_its_own_holder_was_sent_again(
+    tmp_path: Path,
+) -> None:
     answers = iter([b"", OK, OK])
     files = in_turn(
         tmp_path, Origins(lambda *_: next(answers)), (lane(1, 2), {}), (lane(1, 2, 3), {"retry_unknown": True})
     )
-    assert said(files) == [("a1", "applied", None), ("a2", "not_sent", "held by a1"), ("a3", "applied", None)]
+    assert said(files) == [
+        ("a1", "applied", None),
+        ("a2", "not_sent", "held by a1"),
+        ("a3", "not_sent", "held by a2"),
+    ]
+    assert files.ids(files.failed) == ["a2", "a3"]

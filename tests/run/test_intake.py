@@ -20,6 +20,7 @@ from patchwire.files import records
 from patchwire.files.connection_file import load_connection
 from patchwire.files.records import LineReader
 from patchwire.http.message import Origin
+from patchwire.run import intake as intake_module
 from patchwire.run.batch import Summary
 from patchwire.run.intake import Intake
 from patchwire.run.journal import Journal
@@ -161,6 +162,103 @@ def test_a_resume_looks_at_all_lines_first_too(tmp_path: Path) -> None:
     with pytest.raises(InvalidRecordsError, match=":7: not valid JSON"):
         resumed(tmp_path, origin, [lines, [*lines, *text_of(people(1, 5)), b"{"]], validate_first=True)
     assert len(origin.seen) == 5
+
+
+# --- lines that were taken out
+
+
+def test_where_a_line_that_was_never_sent_was_taken_out_the_next_is_not_sent_in_its_place(tmp_path: Path) -> None:
+    origin = Origins(lambda *_: OK)
+    lines = text_of(people(6))
+    faulty = [*lines[:2], b"{", *lines[3:]]
+    _, (_, again) = resumed(tmp_path, origin, [faulty, [*faulty[:2], *faulty[3:]]], skip_invalid=True)
+    assert str(again.failures[0]).startswith(f"{tmp_path / 'records.ndjson'}:4: was sent by an earlier run and has ")
+    assert set(origin.times().values()) == {1}
+
+
+def test_nor_is_it_where_that_was_the_last_line_that_was_sent(tmp_path: Path) -> None:
+    origin = Origins(lambda *_: OK)
+    lines = text_of(people(4))
+    _, (_, again) = resumed(
+        tmp_path, origin, [[*lines[:2], b"{", lines[3]], [*lines[:2], lines[3]]], skip_invalid=True
+    )
+    assert "1 records that an earlier run sent are missing behind the last of 3" in str(again.failures[0])
+    assert set(origin.times().values()) == {1}
+
+
+def test_more_unsent_lines_than_are_held_back_go_out_before_the_next_that_was_sent_is_met(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_module, "WINDOW_BYTES", 1000)
+    origin = Origins(lambda *_: OK)
+    lines = text_of(people(100))
+    faulty = [line if n in (0, 99) else b"{" for n, line in enumerate(lines)]
+    _, (_, again) = resumed(tmp_path, origin, [faulty, lines], skip_invalid=True)
+    assert (again.counts["applied"], again.failures) == (100, [])
+    assert set(origin.times().values()) == {1}
+
+
+# --- bodies in files of their own
+
+
+def test_a_body_that_has_changed_since_it_was_sent_stops_the_resume_before_it_is_sent_again(tmp_path: Path) -> None:
+    origin = Origins(lambda *_: b"")
+    line = b'{"path": "/a", "body_file": "body", "media_type": "a/b", "idempotent": true}'
+    (tmp_path / "body").write_bytes(b"first")
+
+    async def job(target: Origin) -> None:
+        files = BatchFiles(tmp_path, target)
+        files.records.write_bytes(line)
+        await files.run()
+        (tmp_path / "body").write_bytes(b"second")
+        sent = len(origin.seen)
+        (failure,) = (await files.run()).failures
+        assert str(failure).startswith(f"{files.records}:1: was sent by an earlier run and has changed or moved since")
+        assert len(origin.seen) == sent
+        (tmp_path / "body").write_bytes(b"first")
+        origin.answer = lambda *_: OK
+        assert (await files.run()).counts["applied"] == 1
+
+    run(origin, job)
+    assert {body for _, _, body in origin.seen} == {b"first"}
+
+
+def test_a_body_may_go_when_its_record_has_an_outcome(tmp_path: Path) -> None:
+    origin = Origins(lambda *_: OK)
+    line = b'{"path": "/a", "body_file": "body", "media_type": "a/b"}'
+
+    async def job(target: Origin) -> None:
+        files = BatchFiles(tmp_path, target)
+        files.records.write_bytes(line)
+        (tmp_path / "body").write_bytes(b"first")
+        await files.run()
+        (tmp_path / "body").unlink()
+        summary = await files.run()
+        assert (summary.counts["applied"], summary.failures, summary.settled_now) == (1, [], 0)
+
+    run(origin, job)
+
+
+def test_the_bodies_of_records_that_are_held_are_not_read(tmp_path: Path) -> None:
+    origin = Origins(lambda *_: b"")
+    record = {"path": "/a", "body_file": "body", "media_type": "a/b"}
+    (tmp_path / "body").write_bytes(b"x" * 1_000_000)
+
+    async def job(target: Origin) -> None:
+        files = BatchFiles(tmp_path, target)
+        files.write([record])
+        await files.run()
+        files.write([record] * 200)
+        tracemalloc.start()
+        try:
+            summary = await files.run()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert summary.counts["not_sent"] == 199
+        assert peak < 20_000_000
+
+    run(origin, job)
 
 
 # --- lines that make trouble

@@ -410,3 +410,12 @@ def test_a_response_whose_fields_are_no_json_is_damage(tmp_path: Path) -> None:
         pytest.raises(JournalError, match="is damaged"),
     ):
         list(journal.lines())
+
+
+def test_where_the_system_does_not_tell_of_its_starts_each_commit_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "boot_id", lambda: "")
+    with closing(Journal(tmp_path / "journal", CONNECTION)) as journal:
+        assert journal.waits_for_the_disk
+        assert journal._database.execute("PRAGMA synchronous").fetchone() == (2,)

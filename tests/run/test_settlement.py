@@ -10,11 +10,16 @@ import pytest
 from patchwire.delivery.outcome import Outcome
 from patchwire.errors import JournalError, StorageError
 from patchwire.files.lock import FileLock
+from patchwire.http.message import Origin
+from patchwire.run import journal as journal_module
 from patchwire.run import settlement
-from patchwire.run.journal import Journal
+from patchwire.run.journal import HORIZON_STEP, Journal
 from patchwire.run.journal_file import INTERRUPTED, SCHEMA_VERSION, lock_path
+from patchwire.run.journal_reader import JournalReader, Selection
 from patchwire.run.settlement import Settled, Word, settle
+from tests.support.batches import BatchFiles
 from tests.support.journals import CONNECTION, intent, line, version_of, write_version_1, written
+from tests.support.origins import OK, Origins, run
 
 
 def unknown(path: Path, count: int = 3) -> Path:
@@ -151,3 +156,55 @@ def test_a_journal_that_cannot_be_written_is_named_and_the_lock_let_go(
     with pytest.raises(StorageError, match="journal: database or disk is full; free some space"):
         settle(path, [0], Word.APPLIED, None, 1.0)
     FileLock(lock_path(path)).release()
+
+
+# --- after a power cut
+
+
+@pytest.fixture
+def cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A journal whose machine has gone down: record 0 was in flight, and others behind it may have been."""
+    names = ["before"]
+    monkeypatch.setattr(journal_module, "boot_id", lambda: names[-1])
+    monkeypatch.setattr(settlement, "boot_id", lambda: names[-1])
+    journal = Journal(tmp_path / "journal", CONNECTION)
+    journal.commit([], [intent(line(0))])
+    journal._database.close()
+    journal._lock.release()
+    names.append("after")
+    return tmp_path / "journal"
+
+
+def test_a_word_that_is_said_before_the_resume_holds(cut_off: Path) -> None:
+    settle(cut_off, [0], Word.NOT_APPLIED, "looked", 1.0)
+    with closing(Journal(cut_off, CONNECTION)) as journal:
+        assert journal.outlived_the_machine
+        assert journal.in_doubt == frozenset(range(1, HORIZON_STEP))
+
+
+def test_what_a_power_cut_has_taken_cannot_be_settled_before_the_batch_has_met_it(cut_off: Path) -> None:
+    with pytest.raises(JournalError, match="has lost record 1 to a power cut: run the batch, which finds it unknown"):
+        settle(cut_off, [1], Word.APPLIED, None, 1.0)
+
+
+# --- what was done before the word
+
+
+def test_the_attempts_before_a_persons_word_stay_and_are_counted(tmp_path: Path) -> None:
+    origin = Origins(lambda *_: b"")
+
+    async def job(target: Origin) -> BatchFiles:
+        files = BatchFiles(tmp_path, target)
+        files.write([{"path": "/a", "body": {}}])
+        await files.run()
+        settle(files.journal, [0], Word.NOT_APPLIED, "looked", 1.0)
+        origin.answer = lambda *_: OK
+        summary = await files.run()
+        assert (summary.counts["applied"], summary.counts["unknown"]) == (1, 0)
+        return files
+
+    files: BatchFiles = run(origin, job)
+    ((seq, attempts),) = [(each["seq"], each["attempts"]) for each in files.outcomes()]
+    with closing(JournalReader(files.journal)) as reader:
+        told = [(each.attempt, each.outcome) for page in reader.attempts(Selection()) for each in page]
+    assert (seq, attempts, told) == (0, 2, [(1, "unknown"), (2, "applied")])

@@ -63,7 +63,7 @@ def test_what_a_look_cannot_settle_stays_unknown_and_says_why(tmp_path: Path, an
     files, _ = batch(tmp_path, cutting(answer), [MERGE], verify=True)
     (line,) = files.outcomes()
     assert line["outcome"] == "unknown"
-    assert f"; {note}" in line["error"]
+    assert f"; --verify: {note}" in line["error"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_resume_verifies_what_earlier_runs_left_unknown_without_sending_it(tmp
     assert files.ids(files.unknown) == []
 
 
-def test_a_resume_that_cannot_verify_a_record_leaves_it_as_it_is(tmp_path: Path) -> None:
+def test_a_resume_that_cannot_verify_a_record_says_why_and_leaves_all_else_as_it_is(tmp_path: Path) -> None:
     origin = cutting(document(NOT_DONE))
 
     async def job(target: Origin) -> list[list[dict[str, Any]]]:
@@ -126,5 +126,21 @@ def test_a_resume_that_cannot_verify_a_record_leaves_it_as_it_is(tmp_path: Path)
         assert files.ids(files.unknown) == ["r0"]
         return [before, files.outcomes()]
 
-    before, after = run(origin, job)
-    assert before == after
+    (before,), (after,) = run(origin, job)
+    error = f"{before['error']}; --verify: a GET does not show the change"
+    assert after == before | {"error": error, "seconds": after["seconds"]}
+
+
+def test_what_an_earlier_run_has_left_is_looked_at_once(tmp_path: Path) -> None:
+    origin = cutting(document(NOT_DONE))
+
+    async def job(target: Origin) -> None:
+        files = BatchFiles(tmp_path, target)
+        files.write([MERGE])
+        for _ in range(3):
+            await files.run(verify=True)
+        (line,) = files.outcomes()
+        assert line["error"].count("--verify") == 1
+
+    run(origin, job)
+    assert [method for method, _, _ in origin.seen] == ["PATCH", "GET", "GET", "GET", "GET"]

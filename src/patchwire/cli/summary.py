@@ -14,7 +14,7 @@ from patchwire.cli import exits
 from patchwire.cli.histogram import percentiles, print_histogram
 from patchwire.cli.progress import COLOURS
 from patchwire.cli.terminal import is_terminal
-from patchwire.errors import JournalError
+from patchwire.errors import JournalError, JournalLostError
 from patchwire.run.batch import Summary
 from patchwire.run.records import SHOWN
 
@@ -83,6 +83,7 @@ def _has_stopped(summary: Summary) -> bool:
 
 def _say_failures(summary: Summary) -> None:
     said = set()
+    is_lost = any(isinstance(failure, JournalLostError) for failure in summary.failures)
     for failure in summary.failures:
         if str(failure) not in said:
             said.add(str(failure))
@@ -92,10 +93,11 @@ def _say_failures(summary: Summary) -> None:
     if summary.lost:
         shown = ", ".join(f"{line.seq} {line.outcome}" for line in summary.lost[:SHOWN_LOST])
         more = ", ..." if len(summary.lost) > SHOWN_LOST else ""
-        exits.say(
-            f"{summary.journal}: could not keep {len(summary.lost)} outcomes, a resume will report them unknown:"
-            f" {shown}{more}"
-        )
+        resumed = "" if is_lost else ", a resume will report them unknown"
+        exits.say(f"{summary.journal}: could not keep {len(summary.lost)} outcomes{resumed}: {shown}{more}")
+    if is_lost:
+        exits.say("the same command would send everything again: see first, by --output and the server, what is done")
+        return
     if not summary.records or any(isinstance(failure, JournalError) for failure in summary.failures):
         return
     if _has_stopped(summary):

@@ -50,6 +50,10 @@ class Lanes:
         """Whether a record may go out now."""
         return bool(self._ready)
 
+    def holder(self, lane: bytes) -> str | None:
+        """The id of the record that holds a lane, if one does."""
+        return self._held.get(lane)
+
     def add(self, record: Record) -> str | None:
         """Queue a record. Returns the id of the record that holds its lane, if one does: then it is not queued."""
         lane = record.lane

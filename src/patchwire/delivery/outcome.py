@@ -35,13 +35,24 @@ class Attempt(Struct, frozen=True):
     error: str | None = None
     retry_after: float | None = None
     """Seconds that the response asked to wait, or None."""
-    bytes_sent: int = 0
-    """Octets of the request that the kernel took, on TLS with its framing."""
-    bytes_received: int = 0
-    reused: bool = False
+    bytes_sent: int | None = 0
+    """Octets of the request that the kernel took, on TLS with its framing; None, as with the next, if not known."""
+    bytes_received: int | None = 0
+    reused: bool | None = False
     """Whether the connection had served another request before."""
     answer: Answer | None = None
     """The response, where responses are kept."""
+
+
+def untraced(
+    outcome: Outcome,
+    error: str | None,
+    status: int | None = None,
+    etag: str | None = None,
+    answer: Answer | None = None,
+) -> Attempt:
+    """An attempt of which only its end is known, and not what went over the wire."""
+    return Attempt(outcome, Sent.MAYBE, status, etag, error, None, None, None, None, answer)
 
 
 def judge(sent: Sent, status: int | None, unknown_statuses: Collection[int]) -> Outcome:

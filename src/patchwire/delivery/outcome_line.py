@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from patchwire.delivery.answer import Answer
-from patchwire.delivery.outcome import Attempt, Outcome, join
+from patchwire.delivery.outcome import Attempt, Outcome, join, untraced
 from patchwire.delivery.record import Record
+
+LOOKED: Final = "; --verify: "
+"""Between why a record is unknown and why a look at the resource could not end the doubt."""
 
 
 class OutcomeLine(Struct):
@@ -47,7 +51,8 @@ def outcome_line(
     decisive = verified or join([*record.earlier, *attempts])
     error = decisive.error
     if note is not None and decisive.outcome is Outcome.UNKNOWN:
-        error = f"{error or f'answered with {decisive.status}'}; {note}"
+        doubt = (error or f"answered with {decisive.status}").partition(LOOKED)[0]  # a later look replaces an earlier
+        error = f"{doubt}{LOOKED}{note}"
     return line_from(
         record.seq,
         record.id,
@@ -77,6 +82,15 @@ def held_line(record: Record, holder: str) -> OutcomeLine:
         error=f"held by {holder}",
         properties=record.properties,
     )
+
+
+def attempt_of(line: OutcomeLine) -> Attempt:
+    """The attempt that has decided a record, as far as its outcome tells of it."""
+    answer = None
+    if line.response_headers is not UNSET and line.response is not UNSET:
+        encoding = None if line.response_encoding is UNSET else line.response_encoding
+        answer = Answer(line.response_headers, line.response, encoding)
+    return untraced(Outcome(line.outcome), line.error, line.status, line.etag, answer)
 
 
 def line_from(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64decode
 from binascii import Error as Base64Error
 from hashlib import blake2b
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +16,8 @@ from patchwire.errors import LocalProtocolError, RecordError
 from patchwire.http.message import Request
 from patchwire.settings.connection import ConnectionSettings
 from patchwire.settings.faults import fault_of
+
+DIGEST_SIZE: Final = 16
 
 
 class Line(Struct, forbid_unknown_fields=True):
@@ -54,15 +57,21 @@ class Record(Struct):
     """The attempt that makes it unknown, where an earlier run has left it so."""
     attempts_before: int = 0
     """How many attempts earlier runs have made."""
+    body_digest: bytes = b""
+    """That of a body which was read from its own file."""
 
     def digest(self) -> bytes:
-        """16 octets that tell whether the line is still the one that was sent."""
-        return line_digest(self.line)
+        """16 octets that tell whether the line is still the one that was sent; 16 more do so for a `body_file`."""
+        return line_digest(self.line) + self.body_digest
 
 
 def line_digest(line: bytes) -> bytes:
     """BLAKE2b, 16 octets, of a line without the blanks around it."""
-    return blake2b(line.strip(), digest_size=16).digest()
+    return _digest(line.strip())
+
+
+def _digest(octets: bytes) -> bytes:
+    return blake2b(octets, digest_size=DIGEST_SIZE).digest()
 
 
 class RecordParser:
@@ -119,7 +128,7 @@ def with_body(record: Record, body: bytes) -> Record:
     """The record with the body that was read from its `body_file`."""
     request = record.request
     whole = Request(request.method, request.origin, request.target, request.headers, body)
-    return msgspec.structs.replace(record, request=whole, body_file=None)
+    return msgspec.structs.replace(record, request=whole, body_file=None, body_digest=_digest(body))
 
 
 def _body(members: Line) -> tuple[bytes, str]:

@@ -6,11 +6,11 @@ import os
 import shutil
 import stat
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from enum import Enum
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import msgspec
 from msgspec import Struct
@@ -28,11 +28,13 @@ MAX_SEQ = 1_000_000_000
 encode = msgspec.json.Encoder().encode
 _encode_lines = msgspec.json.Encoder().encode_lines
 
-_OURS = b'{"seq":'
+BEGIN_OF_OUTCOME: Final = b'{"seq":'
+BEGIN_OF_RECORD: Final = b"{"
 
 
 class _Line(Struct):
     seq: int
+    path: str = ""
     outcome: str = ""
 
 
@@ -81,11 +83,25 @@ class LineFile:
                 return
             if keep:
                 self._sync()
+            is_gone = self._is_gone()
             self._file.close()
+            if is_gone:
+                raise StorageError(f"{self.name}: was removed or replaced; the same command writes it anew")
             if self._aside is not None and keep:
                 self._aside.replace(self.name)
             elif self._aside is not None:
                 self._aside.unlink()
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether what was written cannot be taken back: a pipe, a device, standard output."""
+        return not self._is_ours or not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
+
+    def _is_gone(self) -> bool:
+        """Whether another file stands at its name, or none: then nobody will read what was written."""
+        if self.is_stream or self._aside is not None:
+            return False
+        return file_identity(self.name) != _identity(os.fstat(self._file.fileno()))
 
     def _sync(self) -> None:
         """Let the disk have it: what a run has ended with survives a power cut."""
@@ -107,58 +123,71 @@ class LineFile:
             raise StorageError(f"{self.name}: {describe(error)}") from None
 
 
+class Trust(Enum):
+    """What is known of a file that is to hold the outcomes of a run."""
+
+    OURS = "ours"
+    """It is as an earlier run has left it: but for a torn end and what was unknown, it is right."""
+    CLAIMED = "claimed"
+    """It is the run's own, and may hold anything, as after a power cut: where it makes no sense it is made anew."""
+    NONE = "none"
+    """Nothing. Outcomes of something else are somebody else's, and refused."""
+
+
 def open_output(
     name: str,
     settled: Iterable[OutcomeLine],
     current: Callable[[int], OutcomeLine | None],
-    *,
-    distrusted: bool = False,
+    trust: Trust = Trust.OURS,
 ) -> LineFile:
     """The --output of a run, to which every outcome in `settled`, those of earlier runs, has been written once.
 
-    A last line that a kill has torn is cut. Where a number stands twice, or `current`, which
-    knows what now holds of a number, has overtaken a line, the file is replaced by one with what is in `settled`; a
-    `distrusted` file, such as a power cut leaves, is so wherever it makes no sense. StorageError where it cannot be
-    written; InputError where the file is something else.
+    A last line that a kill has torn is cut. Where a number stands twice, or `current`, which knows what now holds of
+    a number, has overtaken a line, the file is made anew of `settled`. StorageError where it cannot be written;
+    InputError where the file is something else.
     """
     path = Path(name)
-    written = Written() if name == STANDARD_OUTPUT else _cut_torn_line(path, current, distrusted)
+    written = Written() if name == STANDARD_OUTPUT else _cut_torn_line(path, current, trust)
     if written is None:
-        anew = LineFile(str(path.resolve()), replacing=True)  # a link to it stays a link
-        anew.write(map(encode, settled))
-        anew.close()
+        rewrite_output(name, settled)
         return LineFile(name, append=True)
     file = LineFile(name, append=True)
     file.write(encode(line) for line in settled if not written.has(line.seq))
     return file
 
 
-def drop_superseded(name: str, seqs: Set[int]) -> None:
-    """Keep of these numbers, which may stand in the output several times, the last line only."""
-    path = Path(name)
-    if name == STANDARD_OUTPUT or not path.is_file():
-        return
-    decode = msgspec.json.Decoder(_Line).decode
-    anew = LineFile(str(path.resolve()), replacing=True)
-    with path.open("rb") as file:
-        counts = Counter(seq for line in file if (seq := decode(line).seq) in seqs)
-        file.seek(0)
-        kept = (line for line in file if not (counts[seq := decode(line).seq] > 1 and counts.subtract((seq,)) is None))
-        anew.write(line[:-1] for line in kept)
+def rewrite_output(name: str, settled: Iterable[OutcomeLine]) -> None:
+    """Put in place of the file one that holds these outcomes. StorageError where it cannot be written."""
+    anew = LineFile(os.path.realpath(name), replacing=True)  # a link to it stays a link
+    anew.write(map(encode, settled))
     anew.close()
 
 
-def refuse_foreign(name: str, what: str, *, may_be_torn: bool = False) -> None:
-    """InputError where a file stands that holds no lines of JSON objects, and so is nobody's `what`.
+def file_identity(name: str) -> str:
+    """What tells the file that stands there from any that takes its place; empty where none does."""
+    try:
+        return _identity(Path(name).stat())
+    except OSError:
+        return ""
+
+
+def _identity(status: os.stat_result) -> str:
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def refuse_foreign(name: str, what: str, begins: bytes, *, may_be_torn: bool = False) -> None:
+    """InputError where a file stands that does not begin like one of `what`, and so is something else.
 
     Where an earlier run may have written it, it may begin with the zeros that a power cut leaves.
     """
+    if not Path(name).is_file():
+        return  # and opening a pipe would wait for who writes to it
     try:
         with Path(name).open("rb") as file:
-            start = file.read(1) if Path(name).is_file() else b""
+            start = file.read(len(begins))
     except OSError:
         return  # it is not there, or opening it to write will say more
-    if start not in (b"", b"{") and not (may_be_torn and start == b"\0"):
+    if not begins.startswith(start) and not (may_be_torn and start.startswith(b"\0")):
         raise InputError(name, f"holds something else than {what}, which would be lost; name another file")
 
 
@@ -183,15 +212,20 @@ class Written:
         return byte < len(self._bits) and bool(self._bits[byte] >> (seq & 7) & 1)
 
 
-def _cut_torn_line(path: Path, current: Callable[[int], OutcomeLine | None], distrusted: bool) -> Written | None:
-    """What stands in the output; None where it must be written anew."""
+def _cut_torn_line(path: Path, current: Callable[[int], OutcomeLine | None], trust: Trust) -> Written | None:
+    """What stands in the output; None where it must be made anew."""
 
-    def is_overtaken(line: _Line, text: bytes) -> bool:
+    def is_overtaken(place: str, line: _Line, text: bytes) -> bool:
         # What was unknown may have been sent again, looked at or settled by hand; every other outcome is the last.
-        if line.outcome != Outcome.UNKNOWN.value and not distrusted:
+        was_unknown = line.outcome == Outcome.UNKNOWN.value
+        if trust is Trust.OURS and not was_unknown:
             return False
         now = current(line.seq)
-        return now is None or encode(now) != text
+        if now is not None and encode(now) == text:
+            return False
+        if trust is Trust.NONE and not (was_unknown and now is not None and now.path == line.path):
+            raise InputError(place, "is no outcome of this journal; name another --output, or start over with --fresh")
+        return True
 
     written = Written()
     overtaken = False
@@ -202,20 +236,21 @@ def _cut_torn_line(path: Path, current: Callable[[int], OutcomeLine | None], dis
     try:
         with path.open("r+b") as file:
             for number, line in enumerate(file, 1):
+                place = f"{path}:{number}"
                 if not line.endswith(b"\n"):
-                    if not distrusted and not _OURS.startswith(line[: len(_OURS)]):
-                        raise InputError(f"{path}:{number}", "is no outcome line; name another --output")
+                    if trust is not Trust.CLAIMED and not BEGIN_OF_OUTCOME.startswith(line[: len(BEGIN_OF_OUTCOME)]):
+                        raise InputError(place, "is no outcome line; name another --output")
                     break
                 try:
                     outcome = decode(line)
                     overtaken = overtaken or written.has(outcome.seq)
                     written.add(outcome.seq)
                 except (msgspec.DecodeError, UnicodeDecodeError, IndexError, OverflowError):
-                    if distrusted:
+                    if trust is Trust.CLAIMED:
                         return None
-                    raise InputError(f"{path}:{number}", "is no outcome line; name another --output") from None
+                    raise InputError(place, "is no outcome line; name another --output") from None
                 kept += len(line)
-                overtaken = overtaken or is_overtaken(outcome, line[:-1])
+                overtaken = overtaken or is_overtaken(place, outcome, line[:-1])
             file.truncate(kept)
     except OSError as error:
         raise StorageError(f"{path}: {describe(error)}") from None

@@ -22,8 +22,21 @@ from patchwire.delivery.pacing import Pace
 from patchwire.delivery.record import Record, RecordParser
 from patchwire.delivery.retry import RetryPolicy
 from patchwire.delivery.validators import Validators
-from patchwire.errors import InvalidRecordsError, PatchwireError, RecordError, RunLimitError, StorageError
-from patchwire.files.outcomes import STANDARD_OUTPUT, LineFile, open_output, refuse_foreign
+from patchwire.errors import (
+    InvalidRecordsError,
+    JournalError,
+    PatchwireError,
+    RecordError,
+    RunLimitError,
+    StorageError,
+)
+from patchwire.files.outcomes import (
+    BEGIN_OF_OUTCOME,
+    BEGIN_OF_RECORD,
+    STANDARD_OUTPUT,
+    LineFile,
+    refuse_foreign,
+)
 from patchwire.files.read import describe
 from patchwire.files.records import LineReader
 from patchwire.net.connection import Connection
@@ -36,6 +49,7 @@ from patchwire.run.intake import Intake
 from patchwire.run.journal import Durability, Journal
 from patchwire.run.limits import RunLimits
 from patchwire.run.origin import OriginGate
+from patchwire.run.output import note_of, note_output, open_run_output
 from patchwire.run.pacer import Pacer
 from patchwire.run.precondition import Preconditions
 from patchwire.run.records import faults_of
@@ -149,6 +163,7 @@ async def run_batch(
             durability=options.durability,
             keyed=options.idempotency_key,
             request_id_header=options.request_id_header,
+            first_notes=note_of(options.output, Path(options.journal)),
         )
         stack.callback(journal.close)
         reports = _open_reports(options, journal)
@@ -161,8 +176,8 @@ async def run_batch(
         finally:
             failures = run.dispatcher.failures
             try:
-                reports.close(complete=run.intake.passed_known)
-            except StorageError as error:
+                _close_reports(reports, options, journal, complete=run.intake.passed_known)
+            except (StorageError, JournalError) as error:
                 failures.append(error)
         return Summary(
             counts=dict(reports.counts),
@@ -264,9 +279,10 @@ class _Run:
         sender = Sender(self._authentication, self.gate, self._credentials, self.pacer)
         worker = Worker(sender, self._delivering)
         try:
-            record = await self.dispatcher.next_record(None)
-            while record is not None:
-                record = await self.dispatcher.next_record(await worker.deliver(record))
+            delivery = await self.dispatcher.next_delivery(None)
+            while delivery is not None:
+                await worker.deliver(delivery)
+                delivery = await self.dispatcher.next_delivery(delivery)
         finally:
             sender.close()
 
@@ -345,19 +361,23 @@ async def _validate(options: BatchOptions, parser: RecordParser) -> None:
 def _refuse_foreign_files(options: BatchOptions) -> None:
     """Before --fresh forgets anything: InputError where a file to be written is nobody's outcomes or records."""
     resumes = not options.fresh and Path(options.journal).is_file()
-    for name, what in ((options.output, "outcomes"), (options.failed, "records"), (options.unknown, "records")):
+    for name, what, begins in (
+        (options.output, "outcomes", BEGIN_OF_OUTCOME),
+        (options.failed, "records", BEGIN_OF_RECORD),
+        (options.unknown, "records", BEGIN_OF_RECORD),
+    ):
         if name and name != STANDARD_OUTPUT:
-            refuse_foreign(name, what, may_be_torn=resumes)
+            refuse_foreign(name, what, begins, may_be_torn=resumes)
 
 
 def _open_reports(options: BatchOptions, journal: Journal) -> Reports:
-    output = _open_output(options.output, journal) if options.output else None
+    output = open_run_output(options.output, journal) if options.output else None
     failed = LineFile(options.failed, replacing=True) if options.failed else None
     unknown = LineFile(options.unknown, replacing=True) if options.unknown else None
-    return Reports(journal.counts(), output, failed, unknown)
+    return Reports(journal, output, failed, unknown)
 
 
-def _open_output(name: str, journal: Journal) -> LineFile:
-    if not journal.resumed:
-        return LineFile(name)
-    return open_output(name, journal.lines(), journal.line, distrusted=journal.outlived_the_machine)
+def _close_reports(reports: Reports, options: BatchOptions, journal: Journal, *, complete: bool) -> None:
+    reports.close(complete=complete)
+    if options.output is not None:
+        note_output(options.output, journal)

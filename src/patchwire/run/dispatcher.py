@@ -11,7 +11,7 @@ import trio
 from msgspec import Struct
 
 from patchwire.delivery.lanes import Lanes
-from patchwire.delivery.outcome import Attempt, Outcome
+from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.outcome_line import OutcomeLine, held_line, outcome_line
 from patchwire.delivery.record import Record
 from patchwire.errors import (
@@ -19,7 +19,6 @@ from patchwire.errors import (
     OriginError,
     PatchwireError,
     RecordError,
-    Sent,
     StorageError,
 )
 from patchwire.run.intake import Intake
@@ -32,17 +31,16 @@ from patchwire.run.reports import Reports
 from patchwire.run.worker import Delivery
 
 NEVER: Final = float("inf")
-_CANCELLED: Final = Attempt(Outcome.UNKNOWN, Sent.MAYBE, error="stopped before an answer came")
 
 
 class _Seat:
-    """Where one idle worker waits for its next record."""
+    """Where one idle worker waits for what it is to deliver next."""
 
-    __slots__ = ("is_left", "record", "task")
+    __slots__ = ("delivery", "is_left", "task")
 
     def __init__(self, task: trio.lowlevel.Task) -> None:
         self.task = task
-        self.record: Record | None = None
+        self.delivery: Delivery | None = None
         self.is_left = False
 
 
@@ -83,7 +81,7 @@ class Dispatcher:
         self._reports = reports
         self._pacer = pacer
         self._limits = limits
-        self._flying: dict[int, Record] = {}
+        self._flying: dict[int, Delivery] = {}
         self._finished: list[Delivery] = []
         self._group = _Group()
         self._held: list[tuple[Record, str]] = []
@@ -96,8 +94,8 @@ class Dispatcher:
         self._closed = False
         self._storage_failure: StorageError | None = None
 
-    async def next_record(self, delivery: Delivery | None) -> Record | None:
-        """Hand in a delivery, and wait for the next record; None when there is no more to do."""
+    async def next_delivery(self, delivery: Delivery | None) -> Delivery | None:
+        """Hand in a delivery, and wait for the next to make; None when there is no more to do."""
         if delivery is not None:
             self._finished.append(delivery)
         if self._closed:
@@ -113,7 +111,7 @@ class Dispatcher:
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(leave)
-        return seat.record
+        return seat.delivery
 
     def hold(self, record: Record, holder: str) -> None:
         """Take in a record that is not sent, since its lane is held by the record `holder`."""
@@ -195,7 +193,7 @@ class Dispatcher:
     async def _turn(self) -> None:
         self._settle()
         assigned = self._assign()
-        intents = [_intent(record) for _, record in assigned if not record.earlier]
+        intents = [_intent(each.record) for _, each in assigned if not each.record.earlier]
         if self._journal.waits_for_the_disk:
             with trio.CancelScope(shield=True):  # what the journal has taken in must be known
                 kept = await trio.to_thread.run_sync(self._commit, intents)
@@ -205,34 +203,35 @@ class Dispatcher:
             self._report()
             self._hand_out(assigned)
         else:
-            for _, record in assigned:
-                del self._flying[record.seq]
+            for _, delivery in assigned:
+                del self._flying[delivery.record.seq]
             self._idle.extend(seat for seat, _ in assigned if not seat.is_left)
             if self._commit([]):  # what has been answered may still fit where new intents do not
                 self._report()
         self._stop_at_limits()
 
-    def _hand_out(self, assigned: list[tuple[_Seat, Record]]) -> None:
+    def _hand_out(self, assigned: list[tuple[_Seat, Delivery]]) -> None:
         """The journal has their intents: now they may be sent."""
-        for seat, record in assigned:
+        for seat, delivery in assigned:
             if not seat.is_left:
-                seat.record = record
+                seat.delivery = delivery
                 trio.lowlevel.reschedule(seat.task)
             else:  # the run was cancelled meanwhile
-                del self._flying[record.seq]
-                if not record.earlier:
-                    self._group.withdrawn.append(record.seq)
+                del self._flying[delivery.record.seq]
+                if not delivery.record.earlier:
+                    self._group.withdrawn.append(delivery.record.seq)
 
-    def _assign(self) -> list[tuple[_Seat, Record]]:
-        assigned: list[tuple[_Seat, Record]] = []
+    def _assign(self) -> list[tuple[_Seat, Delivery]]:
+        assigned: list[tuple[_Seat, Delivery]] = []
         idle, lanes, flying = self._idle, self._lanes, self._flying
         self._wake_at = NEVER
         if not idle or not lanes.has_ready or self.stop.is_set():
             return assigned
         allowance = self._pacer.allowance(len(flying))
         while idle and len(assigned) < allowance and (record := lanes.take()) is not None:
-            assigned.append((idle.popleft(), record))
-            flying[record.seq] = record
+            delivery = Delivery(record)
+            assigned.append((idle.popleft(), delivery))
+            flying[record.seq] = delivery
         self._pacer.pace.take(len(assigned))
         if idle and lanes.has_ready:
             self._wake_at = self._pacer.next_at(len(flying))
@@ -256,11 +255,18 @@ class Dispatcher:
         if delivery.to_be_sent_again:
             self._give_up(delivery)
             return
+        outcome = self._add(delivery)
+        # What was unknown and stays so because the run stops is taken up by the next, with what waits behind it.
+        if not (record.earlier and outcome is Outcome.UNKNOWN and self.stop.is_set()):
+            self._free_lane(record, outcome)
+
+    def _add(self, delivery: Delivery) -> Outcome:
+        record = delivery.record
         line = outcome_line(
             record, delivery.attempts, delivery.seconds, verified=delivery.verified, note=delivery.note
         )
         self._group.add(Result(line, delivery.attempts, record.attempts_before), record)
-        self._free_lane(record, Outcome(line.outcome))
+        return Outcome(line.outcome)
 
     def _give_up(self, delivery: Delivery) -> None:
         """Nothing has come of it: a resume finds the record as this run has found it."""
@@ -333,9 +339,12 @@ class Dispatcher:
     def _close(self) -> None:
         self._closed = True
         self._settle()
-        for record in self._flying.values():  # cancelled: their bytes may be on their way
-            line = outcome_line(record, [_CANCELLED], 0.0)
-            self._group.add(Result(line, [_CANCELLED], record.attempts_before), record)
+        for delivery in self._flying.values():
+            delivery.give_up()
+            if not delivery.to_be_sent_again:
+                self._add(delivery)
+            elif not delivery.record.earlier:
+                self._group.withdrawn.append(delivery.record.seq)
         if self._commit([]):
             self._report()
         else:

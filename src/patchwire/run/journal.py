@@ -13,30 +13,35 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from patchwire.delivery.outcome import Outcome
-from patchwire.delivery.outcome_line import OutcomeLine
-from patchwire.errors import JournalError, StorageError
+from patchwire.delivery.outcome import Attempt, Outcome
+from patchwire.delivery.outcome_line import OutcomeLine, attempt_of
+from patchwire.errors import JournalError, JournalLostError, StorageError
 from patchwire.files.read import describe
 from patchwire.net.sources import boot_id, identity
 from patchwire.run.journal_file import (
     APPLICATION_ID,
+    CODES,
     LINES,
     OUTCOMES,
     PAGE,
     create,
     damaged,
     fault,
+    has_outlived_the_machine,
     is_unwritten,
     lines_of,
     locate,
+    mark_doubt,
     mark_interrupted,
+    notes_of,
     storage_error,
+    sync_all,
     take_lock,
     upgrade,
     version_of,
@@ -45,6 +50,10 @@ from patchwire.run.journal_rows import Intent, Result, insert_intents, insert_re
 
 HORIZON_STEP: Final = 10_000
 """Records by which a synced transaction moves the horizon on."""
+
+
+_NO_NOTES: Final[Mapping[str, str]] = {}
+_ATTEMPTS_MADE = "SELECT seq, max(number) FROM attempt WHERE seq NOT IN (SELECT seq FROM intent) GROUP BY seq"
 
 
 class Durability(Enum):
@@ -56,20 +65,12 @@ class Durability(Enum):
     """Everything: each transaction is synced."""
 
 
-_MARK_DOUBT = (
-    "INSERT OR IGNORE INTO doubt WITH RECURSIVE number(seq) AS (VALUES (0) UNION ALL SELECT seq + 1 FROM number"
-    " WHERE seq + 1 < ?) SELECT seq FROM number WHERE seq NOT IN (SELECT seq FROM outcome)"
-)
-
-
 class Known(NamedTuple):
-    """What the journal says of a record: the digest of the line that was sent, and how that ended."""
+    """What the journal says of a record: the digest of what was sent, and how that ended."""
 
     digest: bytes
     outcome: Outcome
     attempts: int
-    status: int | None
-    error: str | None
 
 
 class Journal:
@@ -84,8 +85,11 @@ class Journal:
         durability: Durability = Durability.NORMAL,
         keyed: bool = False,
         request_id_header: str | None = None,
+        first_notes: Mapping[str, str] = _NO_NOTES,
     ) -> None:
         """`keyed` says that this run sends idempotency keys, `request_id_header` where it sends ids.
+
+        With `fresh` a new journal begins with `first_notes`.
 
         JournalError: it is in use, no journal, or another connection's. StorageError: it cannot be written.
         """
@@ -98,13 +102,21 @@ class Journal:
         """How many runs it has seen, with this one."""
         self.is_keyed = keyed
         """Whether every run of it has sent idempotency keys."""
+        self.notes: dict[str, str] = dict(first_notes) if fresh else {}
+        """What is noted of the run beside its records, by name."""
         self._request_id_header = request_id_header
         self.in_doubt: frozenset[int] = frozenset()
         """Records that a power cut may have robbed of their rows."""
         self.outlived_the_machine = False
         """Whether a power cut may have taken rows since the last run: files may hold more than the journal then."""
-        self.waits_for_the_disk = durability is Durability.FULL
+        self._boot = boot_id()
+        # Where the system does not tell when it has started anew, nobody could see that a horizon is to be minded.
+        self.waits_for_the_disk = durability is Durability.FULL or not self._boot
         """Whether each commit does: it belongs into a thread then."""
+        self.attempts_made: dict[int, int] = {}
+        """Attempts at records that are to be sent as if they had never been: a person has said that they are not
+        applied.
+        """
         self._has_failed = False
         self._horizon = 0
         place = str(path)
@@ -148,7 +160,7 @@ class Journal:
         if intents and not self.waits_for_the_disk and (last := max(intents)[0]) >= self._horizon:
             horizon = last + HORIZON_STEP
         if _file_of(self.path) != self._file:  # SQLite would go on in the file that is gone, and a resume find none
-            raise StorageError(f"{self.path}: was removed or replaced while the run went on; what it knew is lost")
+            raise JournalLostError(f"{self.path}: was removed or replaced while the run went on; what it knew is lost")
         try:
             if horizon is not None:
                 execute("PRAGMA synchronous = FULL")
@@ -173,6 +185,23 @@ class Journal:
                 execute("ROLLBACK")
             raise storage_error(self.path, error) from None
 
+    def note(self, notes: Mapping[str, str]) -> None:
+        """Note this, so that a power cut does not take it. StorageError: it cannot be written."""
+        execute = self._database.execute
+        try:
+            execute("PRAGMA synchronous = FULL")
+            execute("BEGIN IMMEDIATE")
+            for key, value in notes.items():
+                self._set(key, value)
+            execute("COMMIT")
+            if not self.waits_for_the_disk:
+                execute("PRAGMA synchronous = NORMAL")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                execute("ROLLBACK")
+            raise storage_error(self.path, error) from None
+        self.notes.update(notes)
+
     def _set(self, key: str, value: str | int) -> None:
         self._database.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (key, str(value)))
 
@@ -181,30 +210,31 @@ class Journal:
         last = -1
         while True:
             rows = self._rows(
-                "SELECT seq, digest, outcome, attempts, status, error FROM intent JOIN outcome USING (seq)"
+                "SELECT seq, digest, outcome, attempts FROM intent JOIN outcome USING (seq)"
                 " WHERE seq > ? ORDER BY seq LIMIT ?",
                 (last, PAGE),
             )
             if not rows:
                 return
-            for seq, digest, outcome, *rest in rows:
+            for seq, digest, outcome, attempts in rows:
                 if outcome not in OUTCOMES:
                     raise damaged(self.path, f"record {seq} has outcome {outcome}")
-                yield seq, Known(digest, OUTCOMES[outcome], *rest)
+                yield seq, Known(digest, OUTCOMES[outcome], attempts)
             last = rows[-1][0]
 
     def lines(self) -> Iterator[OutcomeLine]:
         """The outcome of every record that has one, by rising number."""
+        return self._lines("outcome NOT NULL")
+
+    def _lines(self, where: str) -> Iterator[OutcomeLine]:
         last = -1
-        while True:
-            rows = self._rows(
-                f"{LINES} WHERE outcome NOT NULL AND seq > ? ORDER BY seq LIMIT ?",
-                (last, PAGE),
-            )
-            if not rows:
-                return
+        while rows := self._rows(f"{LINES} WHERE {where} AND seq > ? ORDER BY seq LIMIT ?", (last, PAGE)):
             yield from lines_of(self.path, rows)
             last = rows[-1][0]
+
+    def unknown_lines(self) -> Iterator[OutcomeLine]:
+        """The outcome of every record that is unknown, by rising number."""
+        return self._lines(f"outcome = {CODES[Outcome.UNKNOWN]}")
 
     def line(self, seq: int) -> OutcomeLine | None:
         """The outcome of this record; None where it has none."""
@@ -213,6 +243,13 @@ class Journal:
             (seq,),
         )
         return lines_of(self.path, rows)[0] if rows else None
+
+    def attempt(self, seq: int) -> Attempt:
+        """The attempt that has decided this record, which has an outcome."""
+        line = self.line(seq)
+        if line is None:
+            raise damaged(self.path, f"record {seq} has lost its outcome")
+        return attempt_of(line)
 
     def counts(self) -> dict[str, int]:
         """How many records ended how: the four outcomes, and `pending`, which are also applied."""
@@ -243,10 +280,12 @@ class Journal:
             self._refuse_another(connection_identity)
             self._database.execute("PRAGMA journal_mode = WAL")
             upgrade(self._database, version)
+            sync_all(self._database)
             mark_interrupted(self._database)
             self._begin_run()
-            # A killed process loses nothing that was committed; only a power cut may lose what is not yet synced.
-            self._database.execute(f"PRAGMA synchronous = {'FULL' if self.waits_for_the_disk else 'NORMAL'}")
+            if not self.waits_for_the_disk:
+                # A killed process loses nothing that was committed; only a power cut may lose what is not yet synced.
+                self._database.execute("PRAGMA synchronous = NORMAL")
         except sqlite3.Error as error:
             self._database.close()
             raise fault(self.path, error) from None
@@ -257,24 +296,32 @@ class Journal:
     def _begin_run(self) -> None:
         """Count this run, and find out whether the machine has gone down since the last: one synced transaction."""
         execute = self._database.execute
-        values = dict(execute("SELECT key, value FROM run").fetchall())
-        boot = boot_id()
+        values = notes_of(self._database)
         self.identity = values.get("journal") or identity()
         self.runs = int(values.get("runs", 0)) + 1
-        horizon = int(values.get("horizon", 0))
-        self.outlived_the_machine = values.get("going") == "1" and values.get("boot") != boot
+        self.outlived_the_machine = has_outlived_the_machine(values, self._boot)
         execute("BEGIN IMMEDIATE")
-        if self.outlived_the_machine and horizon:
-            execute(_MARK_DOUBT, (horizon,))
+        if self.outlived_the_machine:
+            mark_doubt(self._database, values)
         self.is_keyed = self.is_keyed and (not self.resumed or values.get("keyed") == "1")
-        notes = {"journal": self.identity, "runs": self.runs, "boot": boot, "horizon": 0, "going": 1}
+        notes: dict[str, str | int] = {
+            "journal": self.identity,
+            "runs": self.runs,
+            "boot": self._boot,
+            "horizon": 0,
+            "going": 1,
+        }
         notes["keyed"] = int(self.is_keyed)
         if self._request_id_header is not None:
             notes["request_id_header"] = self._request_id_header
-        for key, value in notes.items():
+        if self.outlived_the_machine:
+            notes["output_file"] = ""  # a later run must not believe it either
+        self.notes = {**values, **self.notes, **{key: str(value) for key, value in notes.items()}}
+        for key, value in self.notes.items():
             self._set(key, value)
         execute("COMMIT")
         self.in_doubt = frozenset(seq for (seq,) in execute("SELECT seq FROM doubt"))
+        self.attempts_made = dict(execute(_ATTEMPTS_MADE))
 
     def _refuse_another(self, connection_identity: str) -> None:
         owner = self._database.execute("SELECT value FROM run WHERE key = 'connection'").fetchone()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any, Final
@@ -65,7 +65,10 @@ LINES: Final = (
 )
 """Selects the rows that `lines_of` takes."""
 LINES_BEFORE_3: Final = f"{_LINE_COLUMNS}, NULL, NULL, NULL FROM intent LEFT JOIN outcome USING (seq)"
-
+_MARK_DOUBT: Final = (
+    "INSERT OR IGNORE INTO doubt WITH RECURSIVE number(seq) AS (SELECT 0 WHERE ?1 > 0 UNION ALL SELECT seq + 1"
+    " FROM number WHERE seq + 1 < ?1) SELECT seq FROM number WHERE seq NOT IN (SELECT seq FROM outcome)"
+)
 
 _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -171,6 +174,28 @@ def mark_interrupted(database: sqlite3.Connection) -> None:
         " WHERE seq NOT IN (SELECT seq FROM outcome)",
         (CODES[Outcome.UNKNOWN], INTERRUPTED),
     )
+
+
+def notes_of(database: sqlite3.Connection) -> dict[str, str]:
+    """What the runs have noted of themselves."""
+    return dict(database.execute("SELECT key, value FROM run").fetchall())
+
+
+def has_outlived_the_machine(notes: Mapping[str, str], boot: str) -> bool:
+    """Whether the machine, of which `boot` is what it says now, has gone down while a run went on."""
+    return notes.get("going") == "1" and notes.get("boot") != boot
+
+
+def mark_doubt(database: sqlite3.Connection, notes: Mapping[str, str]) -> None:
+    """Put in doubt what a power cut may have robbed of its rows. Only once: the horizon has done its work then."""
+    database.execute(_MARK_DOUBT, (int(notes.get("horizon", 0)),))
+    database.execute("INSERT OR REPLACE INTO run VALUES ('horizon', '0')")
+
+
+def sync_all(database: sqlite3.Connection) -> None:
+    """Let each transaction from now on be on the disk when it is committed."""
+    database.execute("PRAGMA synchronous = FULL")
+    database.execute("PRAGMA fullfsync = 1")  # macOS hands out its syncs before the disk has them
 
 
 def fault(path: Path, error: sqlite3.Error) -> JournalError | StorageError:

@@ -26,6 +26,7 @@ from patchwire.run.journal_file import (
     PAGE,
     damaged,
     fault,
+    has_outlived_the_machine,
     lines_of,
     locate,
     lock_path,
@@ -182,11 +183,11 @@ class JournalReader:
         """How many records a power cut may have robbed of what the journal knew: a resume finds them unknown."""
         if self._version < 3:
             return 0
-        notes = self._notes()
-        if notes.get("going") == "1" and notes.get("boot") != boot_id():
-            ((known,),) = self._rows("SELECT count(*) FROM intent WHERE seq < :horizon", {"horizon": notes["horizon"]})
-            return max(0, int(notes["horizon"]) - int(known))
         ((number,),) = self._rows("SELECT count(*) FROM doubt")
+        notes = self._notes()
+        if has_outlived_the_machine(notes, boot_id()):
+            ((known,),) = self._rows("SELECT count(*) FROM intent WHERE seq < :horizon", {"horizon": notes["horizon"]})
+            number += max(0, int(notes["horizon"]) - int(known))
         return int(number)
 
     def _ended(self, query: str, selection: Selection, limit: int | None) -> Iterator[list[Any]]:

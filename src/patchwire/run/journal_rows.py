@@ -50,7 +50,7 @@ def insert_results(database: sqlite3.Connection, results: Sequence[Result]) -> N
     for result in results:
         if _is_told_by_line(result):
             continue
-        if result.before:
+        if result.before:  # what was known of it makes room, and its attempt stays
             execute(KEEP_ATTEMPT, (result.line.seq,))
             execute("DELETE FROM response WHERE seq = ?", (result.line.seq,))
         attempts += _attempt_rows(result)

@@ -15,11 +15,15 @@ SHOWN: Final = 10
 """So many faults are kept; the others are counted."""
 
 
-async def parsed(parser: RecordParser, line: bytes, seq: int, directory: Path) -> Record:
-    """The record in this line, whose body may stand in a file. RecordError has no place yet."""
+def parsed(parser: RecordParser, line: bytes, seq: int) -> Record:
+    """The record in this line, but for a body that stands in a file. RecordError has no place yet."""
     if line is OVERLONG:
         raise RecordError("", too_long())
-    record = parser.parse(line, seq)
+    return parser.parse(line, seq)
+
+
+async def whole(record: Record, directory: Path) -> Record:
+    """The record with its body, also where that stands in a file. RecordError has no place yet."""
     if record.body_file is None:
         return record
     return with_body(record, await trio.to_thread.run_sync(read_body, directory, record.body_file))
@@ -42,9 +46,7 @@ def faults_of(reader: LineReader, parser: RecordParser, directory: Path) -> tupl
 
 def _fault(parser: RecordParser, line: bytes, seq: int, directory: Path) -> str | None:
     try:
-        if line is OVERLONG:
-            return too_long()
-        record = parser.parse(line, seq)
+        record = parsed(parser, line, seq)
         if record.body_file is not None:
             read_body(directory, record.body_file)
     except RecordError as error:

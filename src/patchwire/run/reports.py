@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.outcome_line import OutcomeLine
-from patchwire.errors import StorageError
-from patchwire.files.outcomes import LineFile, drop_superseded
+from patchwire.errors import JournalError, PatchwireError, StorageError
+from patchwire.files.outcomes import LineFile, Written, encode, rewrite_output
+from patchwire.run.journal import Journal
 from patchwire.run.journal_rows import Result
 
 RECORD_FILES: Final = {
@@ -25,9 +28,13 @@ class Reports:
     """Takes outcomes once the journal has them. A file that cannot be written is given up; the journal has it all."""
 
     def __init__(
-        self, counts: dict[str, int], output: LineFile | None, failed: LineFile | None, unknown: LineFile | None
+        self,
+        journal: Journal,
+        output: LineFile | None = None,
+        failed: LineFile | None = None,
+        unknown: LineFile | None = None,
     ) -> None:
-        self.counts: Counter[str] = Counter(counts)
+        self.counts: Counter[str] = Counter(journal.counts())
         """Of this run and those it resumes: the four outcomes, and `pending`."""
         self.settled_now = 0
         """Records that this run has settled."""
@@ -38,31 +45,41 @@ class Reports:
         self.bytes_passed = 0
         """Octets of the input's lines that have an outcome."""
         self._files = {"output": output, "failed": failed, "unknown": unknown}
+        self._journal = journal
         self._taken_up: dict[int, bytes] = {}
-        self._superseded: set[int] = set()
+        """The lines of records that earlier runs have left unknown and this one has not told of yet."""
+        self._has_superseded = False
+        """Whether outcomes stand in the output that no longer hold."""
+        self._told = Written()
+        """Which unknown records stand in the output."""
+        if output is not None and not output.is_stream and self.counts[Outcome.UNKNOWN.value]:
+            for line in journal.unknown_lines():
+                self._told.add(line.seq)
 
     def take(self, results: list[Result], sources: list[bytes]) -> None:
         """Count and write these outcomes; `sources` are their records' lines. StorageError names the file."""
         counts = self.counts
         lines = [result.line for result in results]
-        for line, _, before in results:
+        for line in lines:
             outcome = line.outcome
             counts[outcome] += 1
             if outcome != _APPLIED:
                 self.failed_now += 1
+                if outcome == Outcome.UNKNOWN.value:
+                    self._told.add(line.seq)
             if line.pending is True:
                 counts["pending"] += 1
-            if before:
+            if self._taken_up and line.seq in self._taken_up:
                 self._supersede(line)
         self.settled_now += len(lines)
         self.bytes_passed += sum(map(len, sources)) + len(sources)
-        with self._given_up_on_failure("output") as output:
-            if output is not None:
-                output.write_outcomes(lines)
         for role, outcomes in RECORD_FILES.items():
             if self._files[role] is not None:
                 pairs = zip(lines, sources, strict=True)
                 self._write(role, [source for line, source in pairs if line.outcome in outcomes])
+        with self._given_up_on_failure("output") as output:
+            if output is not None:
+                output.write_outcomes(lines)
 
     def pass_over(self, source: bytes, outcome: Outcome) -> None:
         """A record that an earlier run has settled: it is in the counts and in the output already."""
@@ -73,7 +90,7 @@ class Reports:
 
     def take_up(self, seq: int, source: bytes, *, counted: bool) -> None:
         """A record that earlier runs have left unknown is sent again; whether it is in the counts already."""
-        self._taken_up[seq] = source
+        self._taken_up[seq] = source if self._files["unknown"] is not None else b""
         if not counted:
             self.counts[Outcome.UNKNOWN.value] += 1
 
@@ -85,27 +102,37 @@ class Reports:
         Unless this run has met again all that earlier runs have settled, what those wrote to `failed` and `unknown`
         says more than what this one could write, and stays.
         """
-        failure: StorageError | None = None
-        try:
-            self._write("unknown", list(self._taken_up.values()))
-        except StorageError as error:
-            failure = error
-        for role, file in self._files.items():
-            if file is not None:
-                try:
-                    file.close(keep=complete or role == "output")
-                except StorageError as error:
-                    failure = failure or error
+        failures: list[PatchwireError] = []
+        for step in (self._tell_what_is_still_unknown, *self._closings(complete), self._drop_superseded):
+            try:
+                step()
+            except (StorageError, JournalError) as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def _closings(self, complete: bool) -> list[Callable[[], None]]:
+        return [
+            partial(file.close, keep=complete or role == "output")
+            for role, file in self._files.items()
+            if file is not None
+        ]
+
+    def _tell_what_is_still_unknown(self) -> None:
+        self._write("unknown", list(self._taken_up.values()))
+        if self.counts[Outcome.UNKNOWN.value] and self._files["output"] is not None:
+            untold = [encode(line) for line in self._journal.unknown_lines() if not self._told.has(line.seq)]
+            self._write("output", untold)
+
+    def _drop_superseded(self) -> None:
         output = self._files["output"]
-        if failure is None and output is not None and self._superseded:
-            drop_superseded(output.name, self._superseded)
-        if failure is not None:
-            raise failure
+        if self._has_superseded and output is not None and Path(output.name).is_file():
+            rewrite_output(output.name, self._journal.lines())
 
     def _supersede(self, line: OutcomeLine) -> None:
         self.counts[Outcome.UNKNOWN.value] -= 1
-        self._taken_up.pop(line.seq, None)
-        self._superseded.add(line.seq)
+        del self._taken_up[line.seq]
+        self._has_superseded = True
 
     def _write(self, role: str, lines: list[bytes]) -> None:
         with self._given_up_on_failure(role) as file:

@@ -14,15 +14,20 @@ from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.errors import JournalError
 from patchwire.files.outcomes import encode
+from patchwire.net.sources import boot_id
 from patchwire.run.journal_file import (
     CODES,
     KEEP_ATTEMPT,
     LINES,
     fault,
+    has_outlived_the_machine,
     lines_of,
     locate,
+    mark_doubt,
     mark_interrupted,
+    notes_of,
     refuse_unreadable,
+    sync_all,
     take_lock,
     upgrade,
     version_of,
@@ -59,8 +64,12 @@ def settle(journal: Path, seqs: Sequence[int], word: Word, reason: str | None, n
     try:
         with closing(sqlite3.connect(path.as_uri() + "?mode=rw", uri=True, isolation_level=None)) as database:
             upgrade(database, version_of(database, path))
+            sync_all(database)
             database.execute("BEGIN IMMEDIATE")
             mark_interrupted(database)
+            notes = notes_of(database)
+            if has_outlived_the_machine(notes, boot_id()):  # else the next run would doubt what was said here
+                mark_doubt(database, notes)
             settled = [_settle(database, path, seq, word, reason, now) for seq in dict.fromkeys(seqs)]
             database.execute("COMMIT")
             return settled
@@ -77,8 +86,8 @@ def _settle(database: sqlite3.Connection, path: Path, seq: int, word: Word, reas
         (seq, word.value, reason, now, encode(line).decode()),
     )
     database.execute("DELETE FROM response WHERE seq = ?", (seq,))
+    database.execute(KEEP_ATTEMPT, (seq,))
     if word is Word.APPLIED:
-        database.execute(KEEP_ATTEMPT, (seq,))
         database.execute(
             "UPDATE outcome SET outcome = ?, status = NULL, etag = NULL, error = ? WHERE seq = ?",
             (CODES[Outcome.APPLIED], f"settled by hand: {reason}" if reason else "settled by hand", seq),
@@ -86,7 +95,7 @@ def _settle(database: sqlite3.Connection, path: Path, seq: int, word: Word, reas
     else:
         database.execute("DELETE FROM outcome WHERE seq = ?", (seq,))
         database.execute("DELETE FROM intent WHERE seq = ?", (seq,))
-        database.execute("DELETE FROM attempt WHERE seq = ?", (seq,))
+    database.execute("DELETE FROM doubt WHERE seq = ?", (seq,))
     return Settled(seq, line.path, _count_held(database, line))
 
 
@@ -96,7 +105,10 @@ def _unknown_line(database: sqlite3.Connection, path: Path, seq: int) -> Outcome
         (seq,),
     ).fetchall()
     if not rows:
-        raise JournalError(str(path), f"holds no record {seq}: the next run of the batch sends it, if there is one")
+        what = f"holds no record {seq}: the next run of the batch sends it, if there is one"
+        if database.execute("SELECT 1 FROM doubt WHERE seq = ?", (seq,)).fetchone():
+            what = f"has lost record {seq} to a power cut: run the batch, which finds it unknown, then settle it"
+        raise JournalError(str(path), what)
     (line,) = lines_of(path, rows)
     if line.outcome != Outcome.UNKNOWN.value:
         error = f" ({line.error})" if line.error else ""

@@ -18,15 +18,15 @@ SECOND_LOOK: Final = 1.0
 NOT_THERE: Final = "a GET does not show the change"
 
 
-async def verified(sender: Sender, request: Request, stop: trio.Event) -> Attempt | str:
+async def verified(sender: Sender, request: Request, stop: trio.Event, *, just_sent: bool) -> Attempt | str:
     """An applied attempt, where a GET shows what the merge patch asks for; else why the doubt stays.
 
-    It raises what `look` raises.
+    What was `just_sent` may still be on its way: then a second look is taken. It raises what `look` raises.
     """
     if not is_merge_patch(request):
         return "only a merge patch can be verified"
     seen = await _seen(sender, request)
-    if seen == NOT_THERE:
+    if seen == NOT_THERE and just_sent:
         with trio.move_on_after(SECOND_LOOK):
             await stop.wait()
         seen = await _seen(sender, request)

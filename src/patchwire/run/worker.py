@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from patchwire.delivery.answer import answer_of
 from patchwire.delivery.labels import Labels
-from patchwire.delivery.outcome import Attempt, Outcome, join, judge
+from patchwire.delivery.outcome import Attempt, Outcome, join, judge, untraced
 from patchwire.delivery.record import Record
 from patchwire.delivery.retry import Again, RetryPolicy, next_attempt, postponement
 from patchwire.delivery.validators import PRECONDITION_FAILED, is_strong
@@ -43,6 +43,8 @@ class Delivery(Struct):
     """HTTP does not allow the request, or what it needs cannot be had."""
     unfinished: bool = False
     """The record was given up before its turn was over; if nothing may have been applied, a resume sends it."""
+    under_way: bool = False
+    """Whether an attempt is being made: its octets may be on their way."""
 
     @property
     def outcome(self) -> Outcome | None:
@@ -57,13 +59,21 @@ class Delivery(Struct):
         """Whether no further attempt makes sense."""
         return self.refusal is not None or self.unreachable is not None or self.unsendable
 
+    def give_up(self) -> None:
+        """The run is cancelled: an attempt that is under way may yet be applied."""
+        if self.under_way:
+            self.attempts.append(_CANCELLED)
+        self.unfinished = True
+
     @property
     def to_be_sent_again(self) -> bool:
-        """Whether a resume may take it as if this run had never sent it."""
-        if not self.attempts:
-            return self.verified is None
+        """Whether a resume may take it as if this run had never had it."""
+        if self.record.earlier:
+            return not self.attempts and self.verified is None and self.note is None
         stopped = self.refusal is not None or self.unreachable is not None or self.postponed is not None
-        return (self.unfinished or stopped) and join(self.attempts).outcome in (Outcome.NOT_SENT, Outcome.REJECTED)
+        return not self.attempts or (
+            (self.unfinished or stopped) and join(self.attempts).outcome in (Outcome.NOT_SENT, Outcome.REJECTED)
+        )
 
 
 class Delivering(Struct, frozen=True):
@@ -87,15 +97,15 @@ class Delivering(Struct, frozen=True):
 
 
 class Worker:
-    """Delivers records, one at a time."""
+    """Brings one record after another to its outcome."""
 
     def __init__(self, sender: Sender, delivering: Delivering) -> None:
         self._sender = sender
         self._with = delivering
 
-    async def deliver(self, record: Record) -> Delivery:
+    async def deliver(self, delivery: Delivery) -> None:
         """Bring the record to an outcome: the attempts it took, of which the last may have been given up."""
-        delivery = Delivery(record)
+        record = delivery.record
         started = trio.current_time()
         self._sender.admitted()
         try:
@@ -107,7 +117,6 @@ class Worker:
             delivery.unfinished = True
         delivery.seconds = trio.current_time() - started
         self._sender.share()
-        return delivery
 
     async def _is_to_be_sent_again(self, delivery: Delivery) -> bool:
         """Of a record that an earlier run has left unknown."""
@@ -154,11 +163,19 @@ class Worker:
             record = delivery.record
             number = record.attempts_before + len(delivery.attempts) + 1
             identified = self._with.labels.identified(request, record.seq, number)
+            if delivery.unfinished:  # given up while this task was about to go on
+                raise StoppedError
+            delivery.under_way = True  # also when it is cancelled
             reply, result = await self._sender.send(identified, keep_body=self._with.keeps_responses)
+        except StoppedError:
+            delivery.under_way = False
+            raise
         except _STOPPING as error:
+            delivery.under_way = False
             _note(error, delivery)
             delivery.attempts.append(Attempt(Outcome.NOT_SENT, Sent.NO, error=str(error)))
             return request
+        delivery.under_way = False
         if result is not None:
             delivery.refusal = result.refusal
         if reply.response is not None:
@@ -223,7 +240,8 @@ class Worker:
 
     async def _verify(self, delivery: Delivery) -> None:
         try:
-            found = await verified(self._sender, delivery.record.request, self._with.stop)
+            request, just_sent = delivery.record.request, bool(delivery.attempts)
+            found = await verified(self._sender, request, self._with.stop, just_sent=just_sent)
         except _STOPPING as error:
             _note(error, delivery)
             return
@@ -239,6 +257,7 @@ class Worker:
         return self._with.stop.is_set()
 
 
+_CANCELLED: Final = untraced(Outcome.UNKNOWN, "stopped before an answer came")
 _STOPPING: Final = (CredentialsRejectedError, ConnectError, LocalProtocolError)
 """With these nothing was sent, and nothing more is to be."""
 
