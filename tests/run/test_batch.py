@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
@@ -16,6 +16,8 @@ import trio.lowlevel
 from patchwire.errors import ConnectError, CredentialsRejectedError, JournalError, RecordError, StorageError
 from patchwire.files.connection_file import load_connection
 from patchwire.http.message import Origin
+from patchwire.net.connection import Connection
+from patchwire.net.opening import open_connection
 from patchwire.run.batch import Summary, run_batch
 from patchwire.run.journal_reader import JournalReader, Selection
 from tests.support.batches import QUICK, BatchFiles, people, read_lines
@@ -589,6 +591,73 @@ def test_a_stop_while_the_origin_is_down_does_not_wait_for_it(tmp_path: Path) ->
         assert summary.counts["not_sent"] == 0
 
     trio.run(main)
+
+
+# --- what waits when the run is stopped
+
+
+def silent_at_first(origin: Origins) -> Callable[[trio.SocketStream], Awaitable[None]]:
+    """One that reads the first request, and says nothing until its client has gone; the others it answers."""
+
+    async def peer(stream: trio.SocketStream) -> None:
+        if origin.connections or origin.seen:
+            await origin(stream)
+            return
+        origin.connections += 1
+        reader = RequestReader(stream)
+        while (request := await reader.next()) is not None:
+            origin.seen.append(request)
+
+    return peer
+
+
+def test_after_the_deadline_nobody_sends_who_waited_for_others_to_try_the_credentials(tmp_path: Path) -> None:
+    origin = Origins(lambda *_: OK)
+
+    async def job(target: Origin) -> list[Summary]:
+        files = BatchFiles(tmp_path, target, BASIC + "preemptive = true\n[limits]\nread_timeout = 0.4\n")
+        files.write(people(20))
+        return [await files.run(concurrency=8, deadline=0.1), await files.run(concurrency=8)]
+
+    stopped, resumed = run(silent_at_first(origin), job)
+    assert (stopped.records, stopped.counts["unknown"]) == (1, 1)
+    assert (resumed.counts["unknown"], resumed.counts["applied"]) == (1, 19)
+    assert set(origin.times().values()) == {1}
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+def test_after_the_deadline_nobody_sends_who_waited_for_a_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    opened: list[Connection] = []
+    numbers = count()
+
+    async def slow(*arguments: Any, **options: Any) -> Connection:
+        fails = next(numbers) < failures
+        if not fails:
+            await trio.sleep(0.4)
+        connection = await open_connection(*arguments, **options)
+        opened.append(connection)
+        if fails:
+            connection.close()  # so that it takes nothing, and another is waited for
+        return connection
+
+    origin = Origins(lambda *_: OK)
+
+    async def job(target: Origin) -> list[Summary]:
+        files = BatchFiles(tmp_path, target)
+        files.write(people(20))
+        with monkeypatch.context() as patch:
+            patch.setattr("patchwire.run.batch.open_connection", slow)
+            stopped = await files.run(concurrency=3, deadline=0.1, patience=5.0)
+        assert origin.seen == []
+        assert not any(connection.usable for connection in opened)
+        return [stopped, await files.run()]
+
+    stopped, resumed = run(origin, job)
+    assert (stopped.records, stopped.interrupted) == (0, True)
+    assert resumed.counts["applied"] == 20
+    assert set(origin.times().values()) == {1}
 
 
 # --- credentials

@@ -129,9 +129,12 @@ def test_who_waits_for_a_pause_learns_at_once_that_the_run_is_stopped() -> None:
 
 def test_once_the_run_is_stopped_nobody_is_admitted() -> None:
     async def job(pacer: Pacer, stop: trio.Event) -> None:
+        pacer.refuse_if_stopped()
         stop.set()
         with pytest.raises(StoppedError):
             await pacer.admit()
+        with pytest.raises(StoppedError):
+            pacer.refuse_if_stopped()
 
     paced(job)
 

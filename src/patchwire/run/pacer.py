@@ -32,6 +32,11 @@ class Pacer:
         """When to ask again, after an allowance of 0; infinity where only an answer changes it."""
         return self.pace.next_at(in_flight, trio.current_time())
 
+    def refuse_if_stopped(self) -> None:
+        """StoppedError, once the run is stopped."""
+        if self._stop.is_set():
+            raise StoppedError
+
     async def admit(self) -> None:
         """Wait until one more request may leave, on behalf of a record that is in flight. StoppedError: none may."""
         while not self._stop.is_set():

@@ -56,6 +56,7 @@ class Sender:
         return await self._credentials.send(request, self._exchange)
 
     async def _exchange(self, request: Request) -> Reply:
+        self._pacer.refuse_if_stopped()  # it may have waited for others to try the credentials
         if self._is_admitted:
             self._is_admitted = False
         else:
@@ -77,6 +78,7 @@ class Sender:
             # An idle connection that the server has closed meanwhile is the ordinary end of it, and no attempt.
         connection = self._connection = await self._gate.connect()
         while True:
+            self._pacer.refuse_if_stopped()  # a connection may have been long in coming
             reply = await self._on(connection, request)
             if isinstance(reply.error, ConnectError):
                 raise reply.error  # our certificate was rejected behind the handshake: the origin's state
