@@ -47,3 +47,22 @@ def test_answers_between_losses_keep_it_well() -> None:
         if number % FEWEST == FEWEST - 2:
             health.answered()
         assert not health.is_bad
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        ([None], "has ended 16 connections in a row without an answer"),
+        ([502], "has answered 16 requests in a row with nothing but 502"),
+        ([504, 502], "has answered 16 requests in a row with nothing but 502 or 504"),
+        ([504, None], "has answered 16 requests in a row with nothing but 504, or ended the connection"),
+    ],
+)
+def test_what_came_of_the_requests_since_the_last_answer_is_said(statuses: list[int | None], said: str) -> None:
+    health = Health(1)
+    health.lost(0.0)
+    health.lost(0.0, 500)
+    health.answered()
+    for number in range(FEWEST):
+        health.lost(1.0 + number, statuses[number % len(statuses)])
+    assert health.trouble == said

@@ -230,6 +230,35 @@ def test_after_one_answer_all_may_go_again() -> None:
     assert traffic.accepted_rate(16.0, 20.0) > 300
 
 
+@pytest.mark.parametrize("statuses", [[502], [502, 504]])
+def test_an_origin_that_gives_nothing_but_unknown_outcomes_is_asked_like_one_that_does_not_answer(
+    statuses: list[int],
+) -> None:
+    random = Random(3)
+    gateway = pace(concurrency=8)
+    traffic = simulate(gateway, Scripted(lambda now: Answer(random.choice(statuses))), 60.0)
+    assert len(traffic.sent) < FEWEST + 8 + 25
+    assert gateway.in_flight_limit == 1
+    assert gateway.reason(60.0) is Reason.NO_ANSWER
+    assert gateway.health.bad_for(60.0) > 59
+
+
+def test_a_gateway_that_fails_now_and_then_is_not_slowed_down() -> None:
+    troubled = simulate(pace(), at_random(0.2, Answer(502)), 20.0)
+    assert len(troubled.sent) > 0.95 * len(simulate(pace(), Scripted(), 20.0).sent)
+
+
+def test_which_statuses_leave_an_outcome_unknown_is_the_callers_choice() -> None:
+    chosen = Pace(rate=None, concurrency=8, now=0.0, unknown_statuses=[503])
+    for number in range(FEWEST):
+        chosen.answered(502, None, number, number + 0.1)
+    assert not chosen.health.is_bad
+    for number in range(FEWEST):
+        chosen.answered(503, 5.0, number, number + 0.1)
+    assert chosen.health.is_bad
+    assert chosen.paused(FEWEST) > 0  # it has asked for one all the same
+
+
 def test_a_pause_holds_also_for_what_probes_an_origin_in_trouble() -> None:
     troubled = pace(concurrency=1)
     troubled.answered(503, 100.0, 0.0, 1.0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from patchwire.http.message import Origin
 from patchwire.net.opening import open_connection
 from patchwire.run import origin as origin_module
 from tests.support.batches import BatchFiles, people
-from tests.support.origins import OK, Origins, batch, run
+from tests.support.origins import OK, Origins, batch, run, status
 from tests.support.peer import RequestReader, reset
 
 
@@ -74,6 +75,30 @@ def test_an_origin_that_breaks_every_connection_gets_few_records_and_the_run_sto
     assert "connections in a row without an answer; nothing more was sent to it" in str(failure)
     assert summary.counts["unknown"] == asked < 40
     assert summary.records == asked
+
+
+def test_a_gateway_that_answers_for_an_origin_which_is_gone_gets_few_records_and_a_resume_sends_the_rest(
+    tmp_path: Path,
+) -> None:
+    answers = cycle([status(502), status(504)])
+    is_gone = True
+    gateway = Origins(lambda *_: next(answers) if is_gone else OK)
+
+    async def job(target: Origin) -> None:
+        nonlocal is_gone
+        files = BatchFiles(tmp_path, target)
+        files.write(people(5_000))
+        stopped = await files.run(patience=0.2)
+        (failure,) = stopped.failures
+        assert isinstance(failure, OriginError)
+        assert "requests in a row with nothing but 502 or 504; nothing more was sent to it" in str(failure)
+        assert stopped.counts["unknown"] == stopped.records == stopped.latencies.count == len(gateway.seen) < 40
+        is_gone = False
+        resumed = await files.run()
+        assert resumed.counts["applied"] == 5_000 - stopped.records
+
+    run(gateway, job)
+    assert set(gateway.times().values()) == {1}
 
 
 def test_an_origin_that_breaks_some_connections_is_no_reason_to_stop(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Whether an origin answers at all. One that breaks connection after connection is asked by one request at a time.
 
-A request that got no answer is unknown for good, so an origin in trouble must not be fed with more of them.
+A request that got no answer is unknown for good, so an origin in trouble must not be fed with more of them. The same
+holds for an answer which says no more than that, such as the 502 of a gateway that has lost its server.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ class Health:
     def __init__(self, concurrency: int) -> None:
         self._tolerated = max(FEWEST, 2 * concurrency)
         self._losses = 0
+        self._statuses: set[int | None] = set()
         self._lost_since = 0.0
         self._probe_at = 0.0
         self._delay = FIRST_DELAY
@@ -38,6 +40,15 @@ class Health:
         """Requests without an answer since the last answer."""
         return self._losses
 
+    @property
+    def trouble(self) -> str:
+        """What came of them, as in "the origin {trouble}"."""
+        statuses = " or ".join(str(status) for status in sorted(self._statuses - {None}, key=str))
+        if not statuses:
+            return f"has ended {self._losses} connections in a row without an answer"
+        others = ", or ended the connection" if None in self._statuses else ""
+        return f"has answered {self._losses} requests in a row with nothing but {statuses}{others}"
+
     def bad_for(self, now: float) -> float:
         """Seconds since the first request that got no answer; 0 while the origin is in no trouble."""
         return now - self._lost_since if self.is_bad else 0.0
@@ -46,12 +57,14 @@ class Health:
         """An answer came: all is well."""
         if self._losses:
             self._losses, self._delay = 0, FIRST_DELAY
+            self._statuses.clear()
 
-    def lost(self, now: float) -> None:
-        """A request has left, and its connection ended without an answer."""
+    def lost(self, now: float, status: int | None = None) -> None:
+        """A request has left, and its connection ended without an answer; or with this status, which is none."""
         if not self._losses:
             self._lost_since = now
         self._losses += 1
+        self._statuses.add(status)
         if self.is_bad:
             self._probe_at = now + self._delay
             self._delay = min(LONGEST_DELAY, 2 * self._delay)

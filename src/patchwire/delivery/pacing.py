@@ -6,12 +6,14 @@ Each learns from the answers alone; times are seconds on one clock, which nothin
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import Enum
 from typing import Final
 
 from patchwire.delivery.concurrency import Concurrency
 from patchwire.delivery.health import Health
 from patchwire.delivery.rate_limit import UNLIMITED, RateLimit
+from patchwire.settings.connection import DEFAULT_UNKNOWN_STATUSES
 
 TOO_MANY: Final = 429
 UNAVAILABLE: Final = 503
@@ -34,12 +36,22 @@ class Reason(Enum):
 
 
 class Pace:
-    """How many requests may leave now, and when the next may."""
+    """How many requests may leave now, and when the next may. An answer with one of `unknown_statuses` is as good as
+    none for what it says of the origin's health.
+    """
 
-    def __init__(self, *, rate: float | None, concurrency: int, now: float) -> None:
+    def __init__(
+        self,
+        *,
+        rate: float | None,
+        concurrency: int,
+        now: float,
+        unknown_statuses: Collection[int] = DEFAULT_UNKNOWN_STATUSES,
+    ) -> None:
         self._rate = RateLimit(rate, now)
         self._concurrency = Concurrency(concurrency, now)
         self.health = Health(concurrency)
+        self._unknown_statuses = unknown_statuses
         self._paused_until = now
         self._refusal = Reason.RATE_REFUSED
         self._unavailable = 0.0
@@ -63,7 +75,10 @@ class Pace:
 
     def answered(self, status: int, retry_after: float | None, sent_at: float, now: float) -> None:
         """A request that left at `sent_at` got this status; `retry_after` is the pause it asks for, in seconds."""
-        self.health.answered()
+        if status in self._unknown_statuses:
+            self.health.lost(now, status)
+        else:
+            self.health.answered()
         counts = status == TOO_MANY or (status == UNAVAILABLE and self._unavailable > RARE)
         if counts or (status == UNAVAILABLE and retry_after is not None):
             self._refused(status, retry_after, sent_at, now, counts=counts)

@@ -213,7 +213,14 @@ class _Run:
         self._reading = trio.CancelScope()
         stop = trio.Event()
         self.gate = OriginGate(self._dial, options.patience, stop)
-        self.pacer = Pacer(Pace(rate=options.rate, concurrency=options.concurrency, now=trio.current_time()), stop)
+        unknown_statuses = frozenset(settings.outcomes.unknown_statuses)
+        pace = Pace(
+            rate=options.rate,
+            concurrency=options.concurrency,
+            now=trio.current_time(),
+            unknown_statuses=unknown_statuses,
+        )
+        self.pacer = Pacer(pace, stop)
         validators = Validators()
         self._delivering = Delivering(
             policy=options.retry,
@@ -224,7 +231,7 @@ class _Run:
                 request_id_header=options.request_id_header,
             ),
             preconditions=Preconditions(validators, fetches=options.fetch_tags, refetches=options.refetches),
-            unknown_statuses=frozenset(settings.outcomes.unknown_statuses),
+            unknown_statuses=unknown_statuses,
             is_keyed=journal.is_keyed,
             retries_unknown=options.retry_unknown,
             verifies=options.verify,

@@ -32,8 +32,7 @@ class RunLimits(Struct, frozen=True, kw_only=True):
         """Why the run is to stop, if it is."""
         health = pacer.pace.health
         if health.is_bad and health.bad_for(trio.current_time()) > self.patience:
-            problem = f"{self.origin} has ended {health.losses} connections in a row without an answer"
-            return OriginError(f"{problem}; nothing more was sent to it", origin=self.origin)
+            return OriginError(f"{self.origin} {health.trouble}; nothing more was sent to it", origin=self.origin)
         if self.validators.never_match:
             problem = f"{self.origin} answers 412 to the very entity tags that it gives, so no If-Match can match"
             return OriginError(f"{problem}; run without --if-match fetch", origin=self.origin)
