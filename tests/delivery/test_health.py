@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from patchwire.delivery.health import FEWEST, LONGEST_DELAY, Health
+from patchwire.delivery.health import FEWEST, LONGEST_DELAY, Health, Refusals
 
 
 @pytest.mark.parametrize(("concurrency", "tolerated"), [(1, FEWEST), (8, FEWEST), (50, 100)])
@@ -66,3 +66,29 @@ def test_what_came_of_the_requests_since_the_last_answer_is_said(statuses: list[
     for number in range(FEWEST):
         health.lost(1.0 + number, statuses[number % len(statuses)])
     assert health.trouble == said
+
+
+def test_refusals_last_from_the_first_until_a_request_is_taken() -> None:
+    refusals = Refusals()
+    assert refusals.lasting(100.0) == 0.0
+    for number in range(FEWEST):
+        assert refusals.lasting(100.0) == 0.0
+        refusals.refused(0.0, 10.0 + number)
+    assert (refusals.count, refusals.lasting(100.0)) == (FEWEST, 90.0)
+    refusals.ended()
+    assert (refusals.count, refusals.lasting(100.0)) == (0, 0.0)
+    for _ in range(FEWEST):
+        refusals.refused(0.0, 200.0)
+    assert refusals.lasting(201.0) == 1.0
+
+
+def test_pauses_that_were_asked_for_do_not_count_and_none_is_excused_twice() -> None:
+    refusals = Refusals()
+    for number in range(FEWEST):
+        refusals.refused(20.0, 10.0 + number / 2)  # the last until 37.5
+    assert refusals.lasting(30.0) == 0.0
+    assert refusals.lasting(37.5) == 0.0
+    refusals.refused(5.0, 40.0)
+    assert refusals.lasting(45.0) == 2.5
+    refusals.refused(1.0, 50.0)
+    assert refusals.lasting(51.0) == 7.5

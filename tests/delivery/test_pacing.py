@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -39,11 +40,11 @@ def at_random(share: float, answer: Answer) -> Scripted:
     [
         (FixedWindows(1000), 1000),
         (FixedWindows(100), 100),
-        (FixedWindows(100, told=None), 100),
+        (FixedWindows(100, told="exact"), 100),
         (FixedWindows(100, told=0.0), 100),
         (FixedWindows(20), 20),
         (FixedWindows(5), 5),
-        (FixedWindows(600, seconds=60.0, told=None), 10),
+        (FixedWindows(600, seconds=60.0, told="exact"), 10),
         (TokenBucket(50, 10, told=None), 50),
         (TokenBucket(50, 50, told=1.0), 50),
         (TokenBucket(50, 500, told=None), 50),
@@ -267,6 +268,46 @@ def test_a_pause_holds_also_for_what_probes_an_origin_in_trouble() -> None:
     assert troubled.next_at(0, 20.0) >= 101.0
     assert troubled.allowance(0, 100.9) == 0
     assert troubled.allowance(0, 101.0) == 1
+
+
+# --- an origin that takes nothing
+
+
+def longest_refusal(origin: SimulatedOrigin, seconds: float, *, concurrency: int = 64) -> float:
+    """The most seconds for which it has refused all of its own accord."""
+    asked = pace(concurrency=concurrency)
+    longest = 0.0
+
+    def watch(now: float) -> None:
+        nonlocal longest
+        longest = max(longest, asked.refusals.lasting(now))
+
+    simulate(asked, origin, seconds, watch=watch)
+    return longest
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_an_origin_that_refuses_all_stands_still_for_as_long_as_it_does_so(status: int) -> None:
+    assert longest_refusal(Scripted(lambda now: Answer(status)), 300.0) > 280.0
+
+
+@pytest.mark.parametrize("concurrency", [1, 8, 64])
+@pytest.mark.parametrize("told", ["exact", None])
+def test_an_origin_that_counts_by_the_minute_never_stands_still_for_two(
+    told: Literal["exact"] | None, concurrency: int
+) -> None:
+    assert longest_refusal(FixedWindows(600, seconds=60.0, told=told), 1800.0, concurrency=concurrency) < 70.0
+
+
+def test_a_pause_that_the_origin_asks_for_is_no_standstill() -> None:
+    assert longest_refusal(Scripted(lambda now: Answer(429, 30.0)), 1200.0) < 1200.0 - 20 * 30.0
+
+
+def test_an_answer_that_says_nothing_of_the_origin_ends_no_standstill() -> None:
+    refused = pace()
+    for number in range(2 * FEWEST):
+        refused.answered(502 if number % 2 else 429, None, number, number + 0.1)
+    assert refused.refusals.lasting(40.0) == pytest.approx(39.9)
 
 
 # --- what is said of it

@@ -5,9 +5,16 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
-from patchwire.errors import RunLimitError
+from patchwire.delivery.pacing import Pace
+from patchwire.delivery.retry import RetryPolicy
+from patchwire.delivery.validators import Validators
+from patchwire.errors import OriginError, PatchwireError, RunLimitError
 from patchwire.http.message import Origin
+from patchwire.run.limits import RunLimits
+from patchwire.run.pacer import Pacer
+from patchwire.run.reports import Reports
 from tests.support.batches import BatchFiles, people
 from tests.support.origins import OK, Origins, batch, run, status
 
@@ -70,3 +77,55 @@ def test_after_the_deadline_nothing_more_is_sent_and_what_is_in_flight_comes_hom
     assert summary.interrupted
     assert 0 < summary.records < 100
     assert summary.counts["applied"] == summary.records
+
+
+def standstill(patience: float, seconds: float, pause: float | None = None) -> PatchwireError | None:
+    """What stops a run whose origin has refused 20 requests since so many seconds ago."""
+    pace = Pace(rate=None, concurrency=8, now=0.0)
+    for number in range(20):
+        pace.answered(429, pause, number / 100, number / 100)
+    limits = RunLimits(origin="http://h", validators=Validators(), patience=patience)
+
+    async def main() -> PatchwireError | None:
+        await trio.sleep(seconds)
+        return limits.failure(Reports({}, None, None, None), Pacer(pace, trio.Event()))
+
+    return trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+@pytest.mark.parametrize("patience", [1.0, 30.0, 300.0])
+def test_an_origin_that_refuses_all_is_left_after_patience_and_after_two_minutes_at_least(patience: float) -> None:
+    until = max(120.0, patience)
+    assert standstill(patience, until - 1.0) is None
+    failure = standstill(patience, until + 1.0)
+    assert isinstance(failure, OriginError)
+    said = "http://h has refused 20 requests as too many (429) since it last took one; nothing more was sent to it"
+    assert str(failure) == said
+
+
+def test_the_time_for_which_an_origin_asks_to_be_left_alone_is_none_of_those_minutes() -> None:
+    assert standstill(1.0, 200.0, pause=100.0) is None
+    assert standstill(1.0, 230.0, pause=100.0) is not None
+
+
+def test_a_run_whose_origin_takes_nothing_stops_and_a_resume_sends_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patchwire.run.limits.STANDSTILL", 0.1)
+    monkeypatch.setattr("patchwire.delivery.health.FEWEST", 4)
+    refuses = True
+    origin = Origins(lambda *_: status(429) if refuses else OK)
+
+    async def job(target: Origin) -> None:
+        nonlocal refuses
+        files = BatchFiles(tmp_path, target)
+        files.write(people(200))
+        stopped = await files.run(patience=0.1, retry=RetryPolicy(max_attempts=1))
+        (failure,) = stopped.failures
+        assert isinstance(failure, OriginError)
+        assert stopped.records < 20
+        refuses = False
+        resumed = await files.run()
+        assert resumed.counts["applied"] == 200 - stopped.records
+
+    run(origin, job)

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from heapq import heappop, heappush
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from patchwire.delivery.pacing import Pace
 
@@ -37,9 +37,9 @@ class Scripted:
 
 
 class FixedWindows:
-    """`limit` requests in each window of `seconds`, counted from 0; `told` is the Retry-After, None for the exact."""
+    """`limit` requests in each window of `seconds`, counted from 0; `told` is the Retry-After, None for none."""
 
-    def __init__(self, limit: int, *, seconds: float = 1.0, told: float | None = 1.0) -> None:
+    def __init__(self, limit: int, *, seconds: float = 1.0, told: float | Literal["exact"] | None = 1.0) -> None:
         self._limit = limit
         self._seconds = seconds
         self._told = told
@@ -54,7 +54,7 @@ class FixedWindows:
         self._count += 1
         if self._count <= self._limit:
             return Answer()
-        return Answer(429, (window + 1) * self._seconds - now if self._told is None else self._told)
+        return Answer(429, (window + 1) * self._seconds - now if self._told == "exact" else self._told)
 
 
 class TokenBucket:

@@ -2,6 +2,8 @@
 
 A request that got no answer is unknown for good, so an origin in trouble must not be fed with more of them. The same
 holds for an answer which says no more than that, such as the 502 of a gateway that has lost its server.
+
+One that answers, but takes nothing, does no harm; yet a run must not go on for days against it.
 """
 
 from __future__ import annotations
@@ -68,3 +70,38 @@ class Health:
         if self.is_bad:
             self._probe_at = now + self._delay
             self._delay = min(LONGEST_DELAY, 2 * self._delay)
+
+
+class Refusals:
+    """The refusals for coming too soon since an origin last took a request. Times as with Health."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._since = 0.0
+        self._excused_until = 0.0
+        self._excused = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return self._count
+
+    def ended(self) -> None:
+        """The origin has taken a request."""
+        self._count = 0
+
+    def refused(self, pause: float, now: float) -> None:
+        """One more, which asks for a pause of so many seconds."""
+        if not self._count:
+            self._since = self._excused_until = now
+            self._excused = 0.0
+        self._count += 1
+        until = max(self._excused_until, now + pause)
+        self._excused += until - max(self._excused_until, now)
+        self._excused_until = until
+
+    def lasting(self, now: float) -> float:
+        """Seconds for which it has refused all without asking for a pause; 0 while that is only a few requests."""
+        if self._count < FEWEST:
+            return 0.0
+        return max(0.0, now - self._since - self._excused)

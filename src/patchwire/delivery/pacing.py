@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final
 
 from patchwire.delivery.concurrency import Concurrency
-from patchwire.delivery.health import Health
+from patchwire.delivery.health import Health, Refusals
 from patchwire.delivery.rate_limit import UNLIMITED, RateLimit
 from patchwire.settings.connection import DEFAULT_UNKNOWN_STATUSES
 
@@ -51,9 +51,11 @@ class Pace:
         self._rate = RateLimit(rate, now)
         self._concurrency = Concurrency(concurrency, now)
         self.health = Health(concurrency)
+        self.refusals = Refusals()
         self._unknown_statuses = unknown_statuses
         self._paused_until = now
-        self._refusal = Reason.RATE_REFUSED
+        self.refusal = Reason.RATE_REFUSED
+        """How the origin refuses, where it does."""
         self._unavailable = 0.0
 
     def allowance(self, in_flight: int, now: float) -> int:
@@ -75,7 +77,8 @@ class Pace:
 
     def answered(self, status: int, retry_after: float | None, sent_at: float, now: float) -> None:
         """A request that left at `sent_at` got this status; `retry_after` is the pause it asks for, in seconds."""
-        if status in self._unknown_statuses:
+        is_lost = status in self._unknown_statuses
+        if is_lost:
             self.health.lost(now, status)
         else:
             self.health.answered()
@@ -83,6 +86,8 @@ class Pace:
         if counts or (status == UNAVAILABLE and retry_after is not None):
             self._refused(status, retry_after, sent_at, now, counts=counts)
         else:
+            if not is_lost:
+                self.refusals.ended()
             self._rate.accepted(now)
             self._concurrency.answered(now - sent_at, now)
         self._unavailable += FORGETTING * ((status == UNAVAILABLE) - self._unavailable)
@@ -116,16 +121,17 @@ class Pace:
         if self.paused(now):
             return Reason.PAUSE
         if self._rate.is_learned:
-            return self._refusal
+            return self.refusal
         if self._concurrency.is_cut:
-            return Reason.LATENCY if self._concurrency.is_slowed_down else self._refusal
+            return Reason.LATENCY if self._concurrency.is_slowed_down else self.refusal
         return Reason.NOTHING if self._rate.rate(now) == UNLIMITED else Reason.CEILING
 
     def _held_until(self) -> float:
         return max(self._paused_until, self.health.probe_at) if self.health.is_bad else self._paused_until
 
     def _refused(self, status: int, retry_after: float | None, sent_at: float, now: float, *, counts: bool) -> None:
-        self._refusal = Reason.RATE_REFUSED if status == TOO_MANY else Reason.UNAVAILABLE
+        self.refusals.refused(retry_after or 0.0, now)
+        self.refusal = Reason.RATE_REFUSED if status == TOO_MANY else Reason.UNAVAILABLE
         if counts:
             self._rate.refused(sent_at, now)
         self._concurrency.overloaded(sent_at, now)

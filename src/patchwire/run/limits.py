@@ -1,4 +1,4 @@
-"""When a run stops itself: too many failures, or an origin that gives no answers."""
+"""When a run stops itself: too many failures, or an origin that gives no answers, or takes nothing."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from patchwire.run.reports import Reports
 
 FEWEST: Final = 100
 """Records, below which a rate of failures says nothing."""
+STANDSTILL: Final = 120.0
+"""Seconds for which an origin may refuse all, at least: many count by the minute, and do not say when it is over."""
 
 
 class RunLimits(Struct, frozen=True, kw_only=True):
@@ -32,11 +34,19 @@ class RunLimits(Struct, frozen=True, kw_only=True):
         """Why the run is to stop, if it is."""
         health = pacer.pace.health
         if health.is_bad and health.bad_for(trio.current_time()) > self.patience:
-            return OriginError(f"{self.origin} {health.trouble}; nothing more was sent to it", origin=self.origin)
+            return self._stopping(health.trouble)
+        refusals, said = pacer.pace.refusals, pacer.pace.refusal.value
+        if refusals.lasting(trio.current_time()) > max(self.patience, STANDSTILL):
+            return self._stopping(
+                f"has refused {refusals.count:,} requests as too many ({said}) since it last took one"
+            )
         if self.validators.never_match:
             problem = f"{self.origin} answers 412 to the very entity tags that it gives, so no If-Match can match"
             return OriginError(f"{problem}; run without --if-match fetch", origin=self.origin)
         return self._too_many(reports)
+
+    def _stopping(self, what: str) -> OriginError:
+        return OriginError(f"{self.origin} {what}; nothing more was sent to it", origin=self.origin)
 
     def _too_many(self, reports: Reports) -> PatchwireError | None:
         failed, settled = reports.failed_now, reports.settled_now
