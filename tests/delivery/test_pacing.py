@@ -16,6 +16,7 @@ from tests.support.pace_simulation import (
     FixedWindows,
     Scripted,
     SimulatedOrigin,
+    SlidingWindow,
     TokenBucket,
     count,
     simulate,
@@ -35,31 +36,44 @@ def at_random(share: float, answer: Answer) -> Scripted:
 # --- an origin with a limit
 
 
-@pytest.mark.parametrize(
-    ("origin", "limit"),
-    [
-        (FixedWindows(1000), 1000),
-        (FixedWindows(100), 100),
-        (FixedWindows(100, told="exact"), 100),
-        (FixedWindows(100, told=0.0), 100),
-        (FixedWindows(20), 20),
-        (FixedWindows(5), 5),
-        (FixedWindows(600, seconds=60.0, told="exact"), 10),
-        (TokenBucket(50, 10, told=None), 50),
-        (TokenBucket(50, 50, told=1.0), 50),
-        (TokenBucket(50, 500, told=None), 50),
-        (TokenBucket(10, 1000, told=1.0), 10),
-    ],
-)
-def test_a_run_settles_within_a_tenth_of_the_limit_and_is_seldom_refused(origin: SimulatedOrigin, limit: int) -> None:
-    traffic = simulate(pace(), origin, 120.0)
-    assert 0.9 * limit < traffic.accepted_rate(60.0, 120.0) < 1.1 * limit
+LIMITED: list[tuple[Callable[[], SimulatedOrigin], int]] = [
+    (lambda: FixedWindows(1000), 1000),
+    (lambda: FixedWindows(100), 100),
+    (lambda: FixedWindows(100, told="exact"), 100),
+    (lambda: FixedWindows(100, told=None), 100),
+    (lambda: FixedWindows(100, told=0.0), 100),
+    (lambda: FixedWindows(20), 20),
+    (lambda: FixedWindows(5), 5),
+    (lambda: SlidingWindow(100, told=None), 100),
+    (lambda: SlidingWindow(100, told=1.0), 100),
+    (lambda: SlidingWindow(20, told=None), 20),
+    (lambda: SlidingWindow(20, told=1.0), 20),
+    (lambda: SlidingWindow(5, told=None), 5),
+    (lambda: SlidingWindow(5, told=1.0), 5),
+    (lambda: TokenBucket(50, 10, told=None), 50),
+    (lambda: TokenBucket(50, 50, told=1.0), 50),
+    (lambda: TokenBucket(50, 500, told=None), 50),
+    (lambda: TokenBucket(10, 1000, told=1.0), 10),
+]
+
+
+@pytest.mark.parametrize(("origin", "limit"), LIMITED)
+def test_a_run_settles_in_twenty_seconds_within_a_tenth_of_the_limit_and_is_seldom_refused(
+    origin: Callable[[], SimulatedOrigin], limit: int
+) -> None:
+    traffic = simulate(pace(), origin(), 120.0)
+    for begin, end in ((20.0, 60.0), (60.0, 120.0)):
+        assert 0.9 * limit < traffic.accepted_rate(begin, end) < 1.1 * limit
     assert traffic.refused_share(60.0, 120.0) < 0.02
+    if limit >= 50:
+        assert traffic.refused_share(0.0, 120.0) < 0.02
 
 
-@pytest.mark.parametrize("origin", [FixedWindows(1000), FixedWindows(100), TokenBucket(50, 10, told=None)])
-def test_it_is_seldom_refused_from_the_very_beginning(origin: SimulatedOrigin) -> None:
-    assert simulate(pace(), origin, 120.0).refused_share(0.0, 120.0) < 0.02
+@pytest.mark.parametrize("told", ["exact", None])
+def test_a_limit_by_the_minute_is_kept_to_from_the_second_minute_on(told: Literal["exact"] | None) -> None:
+    traffic = simulate(pace(), FixedWindows(600, seconds=60.0, told=told), 600.0)
+    assert 9.0 < traffic.accepted_rate(120.0, 600.0) <= 10.0
+    assert traffic.refused_share(120.0, 600.0) < 0.02
 
 
 def test_a_limit_that_is_lowered_in_mid_run_is_found_again() -> None:

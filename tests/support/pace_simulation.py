@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 from random import Random
@@ -55,6 +56,22 @@ class FixedWindows:
         if self._count <= self._limit:
             return Answer()
         return Answer(429, (window + 1) * self._seconds - now if self._told == "exact" else self._told)
+
+
+class SlidingWindow:
+    """`limit` requests in any `seconds`; those that were refused do not count. `told` is the Retry-After."""
+
+    def __init__(self, limit: int, *, seconds: float = 1.0, told: float | None) -> None:
+        self._seconds = seconds
+        self._told = told
+        self._taken: deque[float] = deque([float("-inf")] * limit, maxlen=limit)
+
+    def ask(self, now: float) -> Answer:
+        """204 where the last `limit` that were taken reach further back than the window, else 429."""
+        if now - self._taken[0] < self._seconds:
+            return Answer(429, self._told)
+        self._taken.append(now)
+        return Answer()
 
 
 class TokenBucket:

@@ -88,7 +88,7 @@ class Pace:
         else:
             if not is_lost:
                 self.refusals.ended()
-            self._rate.accepted(now)
+            self._rate.accepted(sent_at, now)
             self._concurrency.answered(now - sent_at, now)
         self._unavailable += FORGETTING * ((status == UNAVAILABLE) - self._unavailable)
 
