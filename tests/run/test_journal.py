@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -109,6 +110,18 @@ def test_links_that_lead_in_a_circle_are_refused(tmp_path: Path) -> None:
     (tmp_path / "other").symlink_to(tmp_path / "journal")
     with pytest.raises(JournalError, match="leads back to itself"):
         Journal(tmp_path / "journal", CONNECTION)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_what_is_no_file_on_a_disk_is_refused_and_stays(tmp_path: Path, fresh: bool) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(JournalError, match="pipe: is no file on a disk; name a journal"):
+            Journal(path, CONNECTION, fresh=fresh)
+    assert pipe.is_fifo()
+    assert sorted(tmp_path.iterdir()) == [link, pipe]
 
 
 # --- earlier versions

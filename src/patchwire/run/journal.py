@@ -40,6 +40,7 @@ from patchwire.run.journal_file import (
     mark_doubt,
     mark_interrupted,
     notes_of,
+    refuse_device,
     storage_error,
     sync_all,
     take_lock,
@@ -122,6 +123,7 @@ class Journal:
         place = str(path)
         if not path.name or path.is_dir():
             raise JournalError(place, "is a directory; name a file")
+        refuse_device(path)
         self._lock = take_lock(path, "another run is using this journal; wait for it, or name another")
         try:
             if fresh:

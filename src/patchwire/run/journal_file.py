@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
+from stat import S_ISDIR
 from typing import Any, Final
 
 import msgspec
@@ -102,14 +102,18 @@ def take_lock(path: Path, refusal: str) -> FileLock:
 def refuse_unreadable(path: Path) -> None:
     """JournalError unless a file stands at `path` and can be read."""
     try:
-        mode = path.stat().st_mode
-        if S_ISDIR(mode):
+        if S_ISDIR(path.stat().st_mode):
             raise JournalError(str(path), "is a directory; name a journal")
-        if not S_ISREG(mode):
-            raise JournalError(str(path), "is no file on a disk; name a journal")
+        refuse_device(path)
         path.open("rb").close()
     except OSError as error:
         raise JournalError(str(path), describe(error)) from None
+
+
+def refuse_device(path: Path) -> None:
+    """JournalError where a device, a pipe or a socket stands at `path`: to begin anew would remove it."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise JournalError(str(path), "is no file on a disk; name a journal")
 
 
 def is_unwritten(database: sqlite3.Connection) -> bool:
