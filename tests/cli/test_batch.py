@@ -25,6 +25,8 @@ from tests.support.commands import PATCHWIRE, environment, patchwire, running, s
 from tests.support.origins import OK, Origins, document, run, status
 from tests.support.peer import RequestReader, listening
 
+Command = list[str | Path]
+
 
 def served(directory: Path, url: str, count: int, settings: str = "") -> BatchFiles:
     files = BatchFiles(directory, url, settings)
@@ -222,6 +224,47 @@ def test_one_file_in_two_roles_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "is named both as records and as output" in without_traceback(done)[0]
     assert files.records.read_text("utf-8")
+
+
+def test_one_file_under_two_names_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    files = served(tmp_path, "http://127.0.0.1:9", 1)
+    before = files.records.read_bytes()
+    (tmp_path / "hard").hardlink_to(files.records)
+    (tmp_path / "soft").symlink_to(files.records)
+    (tmp_path / "to-come").symlink_to(files.output)  # which does not exist yet
+    (tmp_path / "directory").symlink_to(tmp_path)
+    for one, other, name in [
+        ("output", "records", tmp_path / "hard"),
+        ("failed", "records", tmp_path / "soft"),
+        ("unknown", "output", tmp_path / "to-come"),
+        ("unknown", "output", tmp_path / "directory" / files.output.name),
+        ("output", "journal", tmp_path / "directory" / files.journal.name),
+    ]:
+        outputs: Command = [] if one == "output" else ["--output", files.output]
+        done = patchwire("batch", files.connection, files.records, *outputs, f"--{one}", name, "--fresh")
+        assert done.returncode == 2
+        (line,) = without_traceback(done)
+        assert line.startswith(f"patchwire: {name}: is named both as {other} and as {one}; "), line
+        assert files.records.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("role", "code", "complaint"),
+    [
+        ("connection", 2, "too many levels of symbolic links"),
+        ("records", 2, "too many levels of symbolic links"),
+        ("--journal", 2, "is a link that leads back to itself"),
+        ("--output", 4, "too many levels of symbolic links"),
+    ],
+)
+def test_a_link_that_leads_back_to_itself_is_one_line(tmp_path: Path, role: str, code: int, complaint: str) -> None:
+    files = served(tmp_path, "http://127.0.0.1:9", 1)
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    connection, records = (loop if role == own.stem else own for own in (files.connection, files.records))
+    options: Command = [role, loop] if role.startswith("--") else []
+    done = patchwire("batch", connection, records, *options)
+    assert (done.returncode, without_traceback(done)) == (code, [f"patchwire: {loop}: {complaint}"])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small file system")
@@ -653,8 +696,6 @@ def test_standard_input_can_not_be_looked_at_first(tmp_path: Path) -> None:
 
 
 # --- options: what they do
-
-Command = list[str | Path]
 
 
 def after(

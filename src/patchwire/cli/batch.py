@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -175,11 +176,19 @@ async def _run(settings: ConnectionSettings, options: BatchOptions, wire_log: Wi
 
 
 def _refuse_shared_files(**names: str | None) -> None:
-    seen: dict[Path, str] = {}
+    seen: dict[str, str] = {}
     for role, name in names.items():
         if name is None or name == "-":
             continue
-        path = Path(name).resolve()
-        if path in seen:
-            raise InputError(name, f"is named both as {seen[path]} and as {role}; give each a file of its own")
-        seen[path] = role
+        for other, its_role in seen.items():
+            if _is_same_file(name, other):
+                raise InputError(name, f"is named both as {its_role} and as {role}; give each a file of its own")
+        seen[name] = role
+
+
+def _is_same_file(name: str, other: str) -> bool:
+    """By whatever names: links of both kinds, and paths to what does not exist yet."""
+    try:
+        return Path(name).samefile(other)
+    except OSError:
+        return os.path.realpath(name) == os.path.realpath(other)  # Path.resolve stumbles over links in a circle
