@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.certificates import Authority, self_signed
 from tests.support.commands import environment, patchwire, serving, without_traceback
+from tests.support.pipes import filled
 
 LIMITS = ["limits.connect_timeout 10.0 seconds", "limits.read_timeout 60.0 seconds"]
 
@@ -42,6 +43,13 @@ unknown_statuses = [500, 502]
     assert "outcomes.unknown_statuses 500, 502" in lines
     assert set(LIMITS) <= set(lines)
     assert "canary" not in done.stdout
+
+
+def test_a_connection_may_come_from_a_pipe(tmp_path: Path) -> None:
+    with filled(tmp_path / "pipe", b'base_url = "http://h/v1"\n') as pipe:
+        done = patchwire("check", pipe)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("base_url http://h/v1\n")
 
 
 def test_certificates_are_shown_with_names_and_dates_and_what_they_are_trusted_for(tmp_path: Path) -> None:

@@ -172,6 +172,7 @@ def test_a_client_certificate_is_required_where_its_ca_is_named(tmp_path: Path) 
         (("--tls", "--certificate", "nothing"), "--certificate: nothing: no such file or directory"),
         (("--tls", "--certificate", "no.pem"), "--certificate: no.pem: holds no certificate and no key"),
         (("--tls", "--certificate", "bare.pem"), "holds no private key; name the file of its key as --key"),
+        (("--tls", "--certificate", "long"), "--certificate: long: over 16 MiB: no certificate or key"),
         (("--tls", "--client-ca", "no.pem"), "--client-ca: no.pem: holds no certificate"),
         (("--tls", "--authority", "no/where.pem"), "no/where.pem: no such file or directory"),
     ],
@@ -179,6 +180,8 @@ def test_a_client_certificate_is_required_where_its_ca_is_named(tmp_path: Path) 
 def test_what_cannot_be_served_over_tls_is_one_line(tmp_path: Path, options: tuple[str, ...], complaint: str) -> None:
     (tmp_path / "no.pem").write_text("nothing", "utf-8")
     (tmp_path / "bare.pem").write_bytes(self_signed("h").pem)
+    with (tmp_path / "long").open("wb") as file:
+        file.truncate(16 * 1_048_576 + 1)
     done = patchwire("serve", *options, cwd=tmp_path)
     assert done.returncode == (4 if "where" in complaint else 2)
     assert complaint in without_traceback(done)[-1]

@@ -6,6 +6,8 @@ import pytest
 
 from patchwire import load_connection
 from patchwire.errors import SettingsError
+from tests.support.certificates import self_signed
+from tests.support.pipes import endless, filled
 
 
 def write(directory: Path, text: str | bytes) -> Path:
@@ -54,6 +56,39 @@ def test_a_missing_file_and_a_directory_are_named(tmp_path: Path) -> None:
         load_connection(tmp_path / "none.toml")
     with pytest.raises(SettingsError, match="is a directory"):
         load_connection(tmp_path)
+
+
+def test_a_connection_a_secret_and_a_certificate_may_come_from_pipes_that_end(tmp_path: Path) -> None:
+    pem = self_signed("a.example").pem
+    text = b'base_url = "https://h"\n[headers]\nX-Token = "file:secret"\n[tls]\ntrust = ["ca.pem"]\n'
+    with (
+        filled(tmp_path / "crm.toml", text) as path,
+        filled(tmp_path / "secret", b"from-pipe\n"),
+        filled(tmp_path / "ca.pem", pem),
+    ):
+        settings = load_connection(path)
+    assert [value.reveal() for _, value in settings.headers] == ["from-pipe"]
+    assert [material.content for material in settings.tls.trust] == [pem]
+
+
+def test_what_has_no_end_is_no_connection_file(tmp_path: Path) -> None:
+    with endless(tmp_path / "crm.toml") as path, pytest.raises(SettingsError) as caught:
+        load_connection(path)
+    assert str(caught.value) == f"{path}: over 1 MiB: no connection file"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[headers]\nX = "file:endless"', "headers.X: {}: over 64 KiB: no secret"),
+        ('[tls]\ntrust = ["endless"]', "tls.trust[0]: {}: over 16 MiB: no certificate or key"),
+    ],
+)
+def test_what_has_no_end_is_no_secret_and_no_certificate(tmp_path: Path, text: str, problem: str) -> None:
+    path = write(tmp_path, f'base_url = "https://h"\n{text}')
+    with endless(tmp_path / "endless") as pipe, pytest.raises(SettingsError) as caught:
+        load_connection(path)
+    assert str(caught.value) == f"{path}: {problem.format(pipe)}"
 
 
 BASIC = 'base_url = "http://h"\nauthentication = "basic"\nuser = "svc"\n'

@@ -13,7 +13,7 @@ from patchwire.cli import exits
 from patchwire.cli.terminal import printable
 from patchwire.cli.trio_run import trio_run
 from patchwire.errors import InputError, StorageError
-from patchwire.files.connection_file import load_connection, read_toml
+from patchwire.files.connection_file import connection_from, read_toml
 from patchwire.files.read import describe
 from patchwire.net.opening import open_connection, server_chain
 from patchwire.net.sources import now
@@ -40,8 +40,10 @@ def check(connection: str, connect: bool, export_certificate: str | None, verbos
 
     Exits with 2 when a setting is wrong, with 1 when --connect finds no way to the server.
     """
-    settings = load_connection(connection)
-    written = parse_connection(connection, read_toml(Path(connection)))
+    file = Path(connection)
+    content = read_toml(file)  # once: it may be a pipe
+    settings = connection_from(content, place=str(file), directory=file.parent)
+    written = parse_connection(str(file), content)
     for name, value in (*_settings(settings, written), *_tls(settings)):
         _print(name, value)
     if export_certificate is not None:

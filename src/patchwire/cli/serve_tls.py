@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from patchwire.cli import exits
 from patchwire.errors import InputError, SettingsError, StorageError
-from patchwire.files.read import describe
+from patchwire.files.connection_file import MAX_MATERIAL
+from patchwire.files.read import TooLongError, describe, read_at_most
 from patchwire.files.secrets import read_secret
 from patchwire.settings.secret import Secret, SecretReference, parse_reference
 from patchwire.settings.tls import Material
@@ -105,6 +106,8 @@ def _leave(name: str, pem: bytes) -> None:
 
 def _material(option: str, name: str) -> Material:
     try:
-        return Material(name, Path(name).read_bytes())
+        return Material(name, read_at_most(Path(name), MAX_MATERIAL))
     except OSError as error:
         raise SettingsError(f"{option}: {name}", describe(error)) from None
+    except TooLongError:
+        raise SettingsError(f"{option}: {name}", "over 16 MiB: no certificate or key") from None

@@ -6,10 +6,10 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from patchwire.errors import LocalProtocolError, SettingsError
-from patchwire.files.read import describe
+from patchwire.files.read import TooLongError, describe, read_at_most
 from patchwire.files.secrets import read_secret
 from patchwire.settings.authentication import authentication_for
 from patchwire.settings.connection import (
@@ -20,6 +20,10 @@ from patchwire.settings.connection import (
     secret_references,
 )
 from patchwire.settings.tls import Material
+
+MAX_CONNECTION: Final = 1_048_576
+MAX_MATERIAL: Final = 16_777_216
+"""Octets of a file of certificates: what all systems together trust is a tenth of it."""
 
 
 def load_connection(path: str | os.PathLike[str]) -> ConnectionSettings:
@@ -35,9 +39,11 @@ def read_toml(file: Path) -> dict[str, Any]:
     """What stands in a connection file, nothing of it checked. SettingsError where it cannot be read."""
     place = str(file)
     try:
-        return tomllib.loads(file.read_bytes().decode("utf-8"))
+        return tomllib.loads(read_at_most(file, MAX_CONNECTION).decode("utf-8"))
     except OSError as error:
         raise SettingsError(place, describe(error)) from None
+    except TooLongError:
+        raise SettingsError(place, "over 1 MiB: no connection file") from None
     except UnicodeDecodeError as error:
         raise SettingsError(place, f"not UTF-8: byte {error.start + 1} is invalid") from None
     except tomllib.TOMLDecodeError as error:
@@ -87,8 +93,10 @@ def _try_out(place: str, settings: ConnectionSettings) -> None:
 
 def _read_material(place: str, key: str, path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_at_most(path, MAX_MATERIAL)
     except OSError as error:
         raise SettingsError(place, f"{key}: {path}: {describe(error)}") from None
+    except TooLongError:
+        raise SettingsError(place, f"{key}: {path}: over 16 MiB: no certificate or key") from None
     except ValueError as error:
         raise SettingsError(place, f"{key}: {str(path)!r}: {error}") from None

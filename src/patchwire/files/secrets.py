@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from patchwire.errors import SettingsError
-from patchwire.files.read import describe
+from patchwire.files.read import TooLongError, describe, read_at_most
 from patchwire.settings.secret import Secret, SecretReference
+
+MAX_SECRET: Final = 65_536
+"""Octets of a secret in a file."""
 
 
 def read_secret(place: str, key: str, reference: SecretReference, directory: Path) -> Secret:
@@ -37,9 +41,11 @@ def _from_environment(place: str, key: str, name: str) -> Secret:
 
 def _from_file(place: str, key: str, path: Path) -> Secret:
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_at_most(path, MAX_SECRET).decode("utf-8")
     except OSError as error:
         raise SettingsError(place, f"{key}: {path}: {describe(error)}") from None
+    except TooLongError:
+        raise SettingsError(place, f"{key}: {path}: over 64 KiB: no secret") from None
     except UnicodeDecodeError:
         raise SettingsError(place, f"{key}: {path}: not UTF-8") from None
     except ValueError as error:
