@@ -255,6 +255,8 @@ def test_one_file_under_two_names_is_refused_and_stays_as_it_is(tmp_path: Path) 
         ("records", 2, "too many levels of symbolic links"),
         ("--journal", 2, "is a link that leads back to itself"),
         ("--output", 4, "too many levels of symbolic links"),
+        ("--failed", 4, "too many levels of symbolic links"),
+        ("--unknown", 4, "too many levels of symbolic links"),
     ],
 )
 def test_a_link_that_leads_back_to_itself_is_one_line(tmp_path: Path, role: str, code: int, complaint: str) -> None:

@@ -781,6 +781,23 @@ def test_an_output_that_cannot_be_opened_is_refused_before_anything_is_sent(tmp_
     assert origin.seen == []
 
 
+@pytest.mark.parametrize("role", ["output", "failed", "unknown"])
+@pytest.mark.parametrize("name", ["nowhere/out", "directory", "loop"])
+def test_an_output_that_cannot_be_opened_is_refused_before_the_earlier_run_is_forgotten(
+    tmp_path: Path, role: str, name: str
+) -> None:
+    origin = Origins(lambda *_: OK)
+    batch(tmp_path, origin, people(3))
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    earlier = (tmp_path / "records.ndjson.journal").read_bytes()
+    for fresh in (True, False):
+        with pytest.raises(StorageError, match=name):
+            batch(tmp_path, origin, people(3), fresh=fresh, **{role: str(tmp_path / name)})
+        assert (tmp_path / "records.ndjson.journal").read_bytes() == earlier
+    assert len(origin.seen) == 3
+
+
 def test_an_output_on_a_full_device_loses_nothing_from_the_journal(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full on this system")

@@ -39,6 +39,7 @@ from patchwire.files.outcomes import (
 )
 from patchwire.files.read import describe
 from patchwire.files.records import LineReader
+from patchwire.files.writable import refuse_unwritable
 from patchwire.net.connection import Connection
 from patchwire.net.credentials import CredentialsGate
 from patchwire.net.deadlines import Deadlines
@@ -153,6 +154,7 @@ async def run_batch(
             _refuse_pipe(options.records)
         reader, size = _open_records(options, stack)
         _refuse_foreign_files(options)
+        _refuse_unwritable_files(options)
         parser = RecordParser(settings)
         if options.validate_first:
             await _validate(options, parser)
@@ -375,6 +377,13 @@ def _refuse_foreign_files(options: BatchOptions) -> None:
     ):
         if name and name != STANDARD_OUTPUT:
             refuse_foreign(name, what, begins, may_be_torn=resumes)
+
+
+def _refuse_unwritable_files(options: BatchOptions) -> None:
+    """Before --fresh forgets anything: StorageError where an output could not be opened."""
+    for name, replacing in ((options.output, False), (options.failed, True), (options.unknown, True)):
+        if name:
+            refuse_unwritable(name, replacing=replacing)
 
 
 def _open_reports(options: BatchOptions, journal: Journal) -> Reports:
