@@ -576,7 +576,7 @@ class Pausing:
             await stream.send_all(status(429, "Retry-After: 100") if first else OK)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_during_a_pause_ends_the_run_and_a_resume_sends_what_waited(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -600,6 +600,72 @@ def test_a_signal_during_a_pause_ends_the_run_and_a_resume_sends_what_waited(
         assert done.returncode == 0, done.stderr
         assert (len(files.outcomes()), len(origin.seen)) == (50, 51)
         assert max(Counter(origin.seen).values()) == 2
+
+    trio.run(job)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_is_ignored_at_the_start_stays_ignored(tmp_path: Path, number: signal.Signals) -> None:
+    ignoring = f"import signal; signal.signal({int(number)}, signal.SIG_IGN); "
+    ignoring += "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
+
+    async def job() -> None:
+        origin = Pausing()
+        async with listening(origin) as target:
+            files = served(tmp_path, str(target), 5)
+            command = [sys.executable, "-c", ignoring, *PATCHWIRE, "batch", str(files.connection), str(files.records)]
+            process = await trio.lowlevel.open_process(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            with trio.fail_after(60):
+                await origin.paused.wait()
+                await trio.sleep(0.2)
+                process.send_signal(number)
+                with trio.move_on_after(0.5):
+                    await process.wait()
+                assert process.returncode is None
+                process.send_signal(signal.SIGTERM if number is not signal.SIGTERM else signal.SIGINT)
+                await told(process, b"once more stops at once")
+                assert await process.wait() == 130
+
+    trio.run(job)
+
+
+class Slow:
+    """Applies all changes, each of them after a while."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    async def __call__(self, stream: trio.SocketStream) -> None:
+        reader = RequestReader(stream)
+        while (request := await reader.next()) is not None:
+            self.seen.append(request[1])
+            await trio.sleep(0.5)
+            await stream.send_all(OK)
+
+
+@pytest.mark.parametrize("options", [[], ["-v", "--no-progress"]])
+def test_a_session_that_is_dropped_with_its_terminal_lets_what_is_in_flight_come_home(
+    tmp_path: Path, options: list[str]
+) -> None:
+    async def job() -> None:
+        origin = Slow()
+        async with listening(origin) as target:
+            files = served(tmp_path, str(target), 1000)
+            command = [*PATCHWIRE, "batch", str(files.connection), str(files.records), "--output", str(files.output)]
+            master, slave = pty.openpty()
+            process = await trio.lowlevel.open_process(
+                [*command, *options], stdout=subprocess.DEVNULL, stderr=slave, env=environment(TERM="xterm-256color")
+            )
+            os.close(slave)
+            with trio.fail_after(60):
+                while not origin.seen:
+                    await trio.sleep(0.01)
+                os.close(master)
+                process.send_signal(signal.SIGHUP)
+                assert await process.wait() == 130
+            assert 0 < len(origin.seen) < 1000
+            assert {(line["outcome"], line["error"]) for line in files.outcomes()} == {("applied", None)}
+            assert len(files.outcomes()) == len(origin.seen)
 
     trio.run(job)
 

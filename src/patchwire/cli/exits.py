@@ -54,4 +54,5 @@ def say_finishing() -> None:
 
 def log_line(line: str) -> None:
     """One line of the wire log, on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):  # an exchange goes on when the terminal has gone
+        print(line, file=sys.stderr, flush=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import trio
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -25,7 +27,11 @@ class BatchProgress:
         self._live = live
 
     async def show(self) -> None:
-        """Runs until it is cancelled."""
+        """Runs until it is cancelled, or nobody can see it any more."""
+        with suppress(OSError):  # a batch goes on when its terminal has gone
+            await self._draw()
+
+    async def _draw(self) -> None:
         columns = (
             BarColumn(),
             TextColumn("{task.description}"),

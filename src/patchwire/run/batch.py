@@ -146,8 +146,9 @@ async def run_batch(
     """Send every record that has no outcome in the journal yet.
 
     `watch` is given what can be looked at while it goes on, before the first record goes. With `on_signal` the first
-    SIGINT or SIGTERM calls it and lets what is in flight come home, the second cancels it. Raises SettingsError,
-    InputError or StorageError when it cannot begin; what stops it later is in the summary.
+    SIGINT, SIGTERM or SIGHUP calls it and lets what is in flight come home, the second cancels it; one that the
+    process ignores stays ignored. Raises SettingsError, InputError or StorageError when it cannot begin; what stops
+    it later is in the summary.
     """
     with ExitStack() as stack:
         if options.validate_first:
@@ -311,7 +312,11 @@ class _Run:
         on_signal: Callable[[], None],
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        taken = _signals_taken()
+        if not taken:
+            task_status.started()
+            return
+        with trio.open_signal_receiver(*taken) as signals:
             task_status.started()
             async for _ in signals:
                 if self.interrupted:
@@ -320,6 +325,12 @@ class _Run:
                     self.interrupted = True
                     self.dispatcher.finish()
                     on_signal()
+
+
+def _signals_taken() -> list[int]:
+    """Those that end a run, but for what nohup or a shell's background job ignores from the start."""
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]  # Windows has no SIGHUP
+    return [number for number in numbers if number is not None and signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _open_records(options: BatchOptions, stack: ExitStack) -> tuple[LineReader, int | None]:
