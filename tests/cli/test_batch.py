@@ -19,7 +19,9 @@ import pytest
 import trio
 
 from patchwire.cli.main import main
+from patchwire.delivery.outcome import Outcome
 from patchwire.http.message import Origin
+from tests.support import journals
 from tests.support.batches import BatchFiles, people, read_lines
 from tests.support.commands import PATCHWIRE, environment, patchwire, running, serving, without_traceback
 from tests.support.origins import OK, Origins, document, run, status
@@ -202,6 +204,26 @@ def test_a_journal_that_is_none_is_one_line_and_stays_as_it_is(tmp_path: Path, c
     (line,) = without_traceback(done)
     assert "no journal of patchwire" in line
     assert files.journal.read_bytes() == content
+
+
+@pytest.mark.parametrize("command", ["batch", "journal", "settle"])
+def test_a_journal_that_has_lost_a_table_is_one_line_for_every_command(tmp_path: Path, command: str) -> None:
+    files = served(tmp_path, journals.CONNECTION, 1)
+    with journals.written(files.journal, [journals.line(0, Outcome.UNKNOWN)]):
+        pass
+    database = sqlite3.connect(files.journal)
+    database.execute("DROP TABLE outcome")
+    database.close()
+    arguments: dict[str, Command] = {
+        "batch": [files.connection, files.records],
+        "journal": [files.journal],
+        "settle": [files.journal, "--seq", "0", "applied"],
+    }
+    done = patchwire(command, *arguments[command])
+    assert done.returncode == 2
+    (said,) = without_traceback(done)
+    assert said.startswith(f"patchwire: {files.journal}: is damaged (no such "), said
+    assert said.endswith("); restore it from a copy")
 
 
 @pytest.mark.parametrize("option", ["--journal", "--output", "--failed", "--unknown"])

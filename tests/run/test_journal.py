@@ -26,6 +26,8 @@ from patchwire.run.journal_rows import Intent, Result
 from patchwire.run.settlement import Word, settle
 from tests.support.journals import CONNECTION, intent, line, version_of, write_version_1, written
 
+TABLES = ("run", "intent", "outcome", "settlement", "attempt", "response", "doubt")
+
 
 def test_a_journal_of_version_1_is_upgraded_in_place_and_keeps_what_it_knew(tmp_path: Path) -> None:
     path = tmp_path / "journal"
@@ -103,6 +105,34 @@ def test_a_row_that_makes_no_sense_is_a_damaged_journal(tmp_path: Path, statemen
         pytest.raises(JournalError, match="is damaged"),
     ):
         list(journal.lines())
+
+
+@pytest.mark.parametrize(
+    ("statements", "missing"),
+    [
+        ("DROP TABLE run", "no such table: run"),
+        ("DROP TABLE intent", "no such column: intent.digest"),
+        ("DROP TABLE outcome", "no such column: outcome.attempts"),
+        ("DROP TABLE attempt", "no such column: attempt.bytes_received"),
+        ("DROP TABLE doubt", "no such column: doubt.seq"),
+        ("DROP TABLE settlement", "no such column: settlement.at"),
+        ("ALTER TABLE outcome DROP COLUMN etag", "no such column: outcome.etag"),
+        ("; ".join(f"DROP TABLE {name}" for name in TABLES), "no such table: run"),
+    ],
+)
+def test_a_journal_that_has_lost_a_table_or_a_column_is_damaged_and_nothing_is_begun(
+    tmp_path: Path, statements: str, missing: str
+) -> None:
+    path = tmp_path / "journal"
+    with written(path, [line(0)]):
+        pass
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(statements)
+    with pytest.raises(JournalError) as caught:
+        Journal(path, CONNECTION)
+    assert str(caught.value) == f"{path}: is damaged ({missing}); restore it from a copy"
+    with closing(Journal(path, CONNECTION, fresh=True)) as journal:
+        assert not journal.resumed
 
 
 def test_links_that_lead_in_a_circle_are_refused(tmp_path: Path) -> None:

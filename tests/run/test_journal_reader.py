@@ -247,7 +247,7 @@ def make_without_tables(path: Path) -> None:
         (make_newer, "has version 7, this patchwire reads versions up to 3; use a newer patchwire"),
         (make_senseless, "is damaged"),
         (make_torn, "is damaged (database disk image is malformed); restore it from a copy"),
-        (make_without_tables, "cannot be read (no such table: outcome)"),
+        (make_without_tables, "is damaged (no such table: outcome); restore it from a copy"),
     ],
 )
 def test_what_is_no_sound_journal_is_refused_with_its_name_and_makes_no_file(

@@ -33,6 +33,16 @@ def settlements(path: Path) -> list[tuple[object, ...]]:
         return database.execute("SELECT seq, word, reason, at, before FROM settlement ORDER BY number").fetchall()
 
 
+@pytest.mark.parametrize("table", ["intent", "outcome", "settlement", "attempt", "response"])
+def test_a_journal_that_has_lost_a_table_is_damaged(tmp_path: Path, table: str) -> None:
+    path = unknown(tmp_path / "journal")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"DROP TABLE {table}")
+    with pytest.raises(JournalError) as caught:
+        settle(path, [1], Word.APPLIED, None, 12.5)
+    assert str(caught.value) == f"{path}: is damaged (no such table: {table}); restore it from a copy"
+
+
 def test_applied_makes_a_record_applied_and_keeps_what_it_was(tmp_path: Path) -> None:
     path = unknown(tmp_path / "journal")
     assert settle(path, [1], Word.APPLIED, "looked at it", 12.5) == [Settled(1, "/people/1", 0)]

@@ -41,6 +41,7 @@ from patchwire.run.journal_file import (
     mark_interrupted,
     notes_of,
     refuse_device,
+    refuse_incomplete,
     storage_error,
     sync_all,
     take_lock,
@@ -283,6 +284,7 @@ class Journal:
             self._database.execute("PRAGMA journal_mode = WAL")
             upgrade(self._database, version)
             sync_all(self._database)
+            refuse_incomplete(self._database, self.path)
             mark_interrupted(self._database)
             self._begin_run()
             if not self.waits_for_the_disk:

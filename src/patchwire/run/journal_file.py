@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from stat import S_ISDIR
 from typing import Any, Final
@@ -119,7 +120,8 @@ def refuse_device(path: Path) -> None:
 def is_unwritten(database: sqlite3.Connection) -> bool:
     """Whether no journal has been made in this database yet, and nothing else either."""
     tables = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    return not tables and _application_id(database) in (0, APPLICATION_ID)
+    version = database.execute("PRAGMA user_version").fetchone()[0]  # of one that has lost its tables it is not 0
+    return not tables and not version and _application_id(database) in (0, APPLICATION_ID)
 
 
 def create(database: sqlite3.Connection, connection_identity: str) -> None:
@@ -171,6 +173,16 @@ def upgrade(database: sqlite3.Connection, version: int) -> None:
     database.execute("COMMIT")
 
 
+def refuse_incomplete(database: sqlite3.Connection, path: Path) -> None:
+    """JournalError where a table or a column of the present version is missing: found out before anything is sent."""
+    with closing(sqlite3.connect(":memory:")) as model:
+        for statement in _SCHEMA:
+            model.execute(statement)
+        missing = sorted(_columns(model) - _columns(database))
+    if missing:
+        raise damaged(path, f"no such column: {missing[0]}")
+
+
 def mark_interrupted(database: sqlite3.Connection) -> None:
     """Make unknown what a kill has left without outcome. Only for who holds the journal's lock."""
     database.execute(
@@ -204,9 +216,11 @@ def sync_all(database: sqlite3.Connection) -> None:
 
 def fault(path: Path, error: sqlite3.Error) -> JournalError | StorageError:
     """What an error of SQLite says of the journal at `path`: its content is at fault, or its storage."""
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_NOTADB:
         return JournalError(str(path), f"is no journal of patchwire ({error})")
-    if isinstance(error, sqlite3.OperationalError):
+    # SQLITE_ERROR says of a statement of ours that a table or a column which it names is not there.
+    if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
         return storage_error(path, error)
     return damaged(path, error)
 
@@ -250,6 +264,12 @@ def _line(row: tuple[Any, ...]) -> OutcomeLine:
         properties=properties or b"",
         answer=None if headers is None else Answer(_decode_headers(headers), body, encoding),
     )
+
+
+def _columns(database: sqlite3.Connection) -> set[str]:
+    """Of all tables, as table.column."""
+    query = "SELECT a.name || '.' || b.name FROM sqlite_schema AS a, pragma_table_info(a.name) AS b"
+    return {name for (name,) in database.execute(query)}
 
 
 def _application_id(database: sqlite3.Connection) -> int:
