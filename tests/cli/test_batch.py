@@ -63,6 +63,25 @@ def test_a_text_summary_is_plain_lines_in_a_pipe_and_keeps_out_of_outcomes_on_st
     assert "applied 3" in done.stderr.splitlines()
 
 
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_standard_output_that_is_a_file_is_standard_output_by_whatever_name(tmp_path: Path, name: str) -> None:
+    with serving("--create-missing") as url:
+        files = served(tmp_path, url, 20)
+        with (tmp_path / "out").open("wb") as out:
+            command = [*PATCHWIRE, "batch", str(files.connection), str(files.records), "--output", name]
+            subprocess.run([*command, "--summary", "json"], stdout=out, timeout=60, check=False)
+    *lines, summary = read_lines(tmp_path / "out")
+    assert sorted(line["path"] for line in lines) == sorted(record["path"] for record in people(20))
+    assert summary["records"] == 20
+
+
+def test_standard_output_in_two_roles_is_refused(tmp_path: Path) -> None:
+    files = served(tmp_path, "http://127.0.0.1:9", 1)
+    done = patchwire("batch", files.connection, files.records, "--output", "-", "--failed", "/dev/stdout")
+    assert done.returncode == 2
+    assert "is named both as output and as failed" in without_traceback(done)[0]
+
+
 def test_records_come_from_standard_input_with_a_journal(tmp_path: Path) -> None:
     with serving("--create-missing") as url:
         files = served(tmp_path, url, 5)

@@ -20,6 +20,7 @@ from patchwire.delivery.lanes import OnFailure
 from patchwire.delivery.request import OF_THE_CONNECTION
 from patchwire.errors import InputError, LocalProtocolError
 from patchwire.files.connection_file import load_connection
+from patchwire.files.outcomes import STANDARD_OUTPUT
 from patchwire.http.message import check_field
 from patchwire.net.wire_log import WireLog
 from patchwire.run.batch import STANDARD_INPUT, BatchOptions, Summary, run_batch
@@ -34,6 +35,8 @@ TAKEN_AS_GIVEN: Final = (
     *("validate_first", "skip_invalid", "patience", "max_failures", "max_failure_rate", "deadline"),
 )
 """Options that the run knows by the same names."""
+OTHER_NAMES_OF_STDOUT: Final = {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
+"""Opened anew, a file behind standard output is written from its beginning again, over the summary."""
 OF_HTTP: Final = {"expect", "idempotency-key", "keep-alive", "range", "te", "trailer"}
 """Fields in which an id would say something else, beside those that are refused in a record."""
 
@@ -119,14 +122,15 @@ def batch(connection: str, records: str, journal: str | None, **options: Any) ->
         if records == STANDARD_INPUT:
             raise click.UsageError("records from standard input need --journal FILE, so that the run can be resumed")
         journal = f"{records}.journal"
-    files = {role: options[role] for role in FILES}
+    files = {role: STANDARD_OUTPUT if options[role] in OTHER_NAMES_OF_STDOUT else options[role] for role in FILES}
+    options |= files
     _refuse_shared_files(connection=connection, records=records, journal=journal, **files)
     settings = load_connection(connection)
     run = _options(records, journal, options, settings)
     progress, verbose = options["progress"], options["verbose"]
     shown = is_terminal(sys.stderr) if progress is None else progress
     end = trio_run(_run, settings, run, exits.log_line if verbose else None, shown)
-    print_summary(end, options["summary"], results_on_stdout=files["output"] != "-")
+    print_summary(end, options["summary"], results_on_stdout=STANDARD_OUTPUT not in files.values())
     return exits.code_of_batch(end)
 
 
@@ -178,7 +182,7 @@ async def _run(settings: ConnectionSettings, options: BatchOptions, wire_log: Wi
 def _refuse_shared_files(**names: str | None) -> None:
     seen: dict[str, str] = {}
     for role, name in names.items():
-        if name is None or name == "-":
+        if name is None or (role == "records" and name == STANDARD_INPUT):
             continue
         for other, its_role in seen.items():
             if _is_same_file(name, other):
