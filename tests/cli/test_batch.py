@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import random
+import re
 import signal
 import socket
 import sqlite3
@@ -80,6 +81,14 @@ def test_standard_output_in_two_roles_is_refused(tmp_path: Path) -> None:
     done = patchwire("batch", files.connection, files.records, "--output", "-", "--failed", "/dev/stdout")
     assert done.returncode == 2
     assert "is named both as output and as failed" in without_traceback(done)[0]
+
+
+def test_in_a_pipe_progress_is_told_in_plain_lines(tmp_path: Path) -> None:
+    with serving("--create-missing") as url:
+        files = served(tmp_path, url, 12)
+        done = patchwire("batch", files.connection, files.records, "--rate", "1", "--progress")
+    assert done.returncode == 0
+    assert re.fullmatch(r"patchwire: \d+ applied, 1/s, at most 1/s \(--rate\)\n", done.stderr), done.stderr
 
 
 def test_records_come_from_standard_input_with_a_journal(tmp_path: Path) -> None:

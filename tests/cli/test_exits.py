@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from patchwire.cli.exits import code_of_batch, code_of_error
+from patchwire.cli.exits import code_of_batch, code_of_error, log_line, say
 from patchwire.delivery.latency import Latencies
 from patchwire.errors import (
     ConnectError,
@@ -73,3 +75,12 @@ def test_where_several_hold_the_first_of_130_4_2_3_1_is_the_code(first: int) -> 
         values.update({name: value for name, value in ground.items() if name != "failure"})
         failures += [ground["failure"]] if "failure" in ground else []
     assert code_of_batch(summary(*failures, **values)) == RANKED[first][0]
+
+
+@pytest.mark.parametrize("tell", [say, log_line])
+def test_where_standard_error_is_closed_nothing_is_said_on_standard_output(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tell: Callable[[str], None]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    tell("text")
+    assert capsys.readouterr().out == ""

@@ -99,12 +99,30 @@ def test_an_origin_that_cannot_be_reached_goes_before_all_other_reasons() -> Non
 
 
 def test_counts_and_rate_go_before_it_and_what_there_is_none_of_is_left_out() -> None:
-    async def main() -> str:
+    async def main() -> list[str]:
         progress = BatchProgress()
         await trio.sleep(20.0)
         shown = live(Pace(rate=50.0, concurrency=16, now=0.0), applied=1_234_567, rejected=0, unknown=2)
         shown.reports.settled_now = 900
         return progress._describe(shown, trio.current_time())
 
-    (text,) = plain([trio.run(main, clock=MockClock(autojump_threshold=0))])
-    assert text == "1,234,567 applied  2 unknown  45/s  at most 50/s (--rate)"
+    parts = plain(trio.run(main, clock=MockClock(autojump_threshold=0)))
+    assert parts == ["1,234,567 applied", "2 unknown", "45/s", "at most 50/s (--rate)"]
+
+
+def test_off_a_terminal_there_is_a_plain_line_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        progress = BatchProgress()
+        with trio.move_on_after(35.0):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(progress.show)
+                await trio.sleep(15.0)  # nothing to be told of before the run has begun
+                shown = live(Pace(rate=50.0, concurrency=16, now=0.0), applied=1_000, unknown=2)
+                shown.reports.settled_now = 900
+                progress.watch(shown)
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+    assert capsys.readouterr().err.splitlines() == [
+        "patchwire: 1,000 applied, 2 unknown, 45/s, at most 50/s (--rate)",
+        "patchwire: 1,000 applied, 2 unknown, 30/s, at most 50/s (--rate)",
+    ]

@@ -109,7 +109,11 @@ OF_HTTP: Final = {"expect", "idempotency-key", "keep-alive", "range", "te", "tra
 )
 @click.option("--deadline", type=Number(0), metavar="SECONDS", help="Send nothing more after so long.")
 @click.option("--summary", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--progress/--no-progress", default=None, help="A progress bar. [default: on a terminal]")
+@click.option(
+    "--progress/--no-progress",
+    default=None,
+    help="A bar, off a terminal a line every 10 seconds. [default: on a terminal]",
+)
 @click.option("--fresh", is_flag=True, help="Forget an earlier run: begin with an empty journal and output.")
 @click.option("-v", "--verbose", is_flag=True, help="Log what goes over the wire, secrets redacted.")
 def batch(connection: str, records: str, journal: str | None, **options: Any) -> int:

@@ -41,7 +41,9 @@ def code_of_batch(summary: Summary) -> int:
 
 
 def say(text: str) -> None:
-    """One line on standard error."""
+    """One line on standard error, where there is one: for None, print would choose standard output."""
+    if sys.stderr is None:
+        return
     line = printable(" ".join(text.split()))
     with suppress(OSError):  # that nobody can read it changes nothing of the exit code
         print(f"patchwire: {line}", file=sys.stderr, flush=True)
@@ -54,5 +56,7 @@ def say_finishing() -> None:
 
 def log_line(line: str) -> None:
     """One line of the wire log, on standard error."""
+    if sys.stderr is None:
+        return
     with suppress(OSError):  # an exchange goes on when the terminal has gone
         print(line, file=sys.stderr, flush=True)

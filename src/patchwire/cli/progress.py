@@ -1,22 +1,30 @@
-"""Progress of a batch on a terminal: a bar over the input, outcome counts, and the rate."""
+"""Progress of a batch: outcome counts, the rate and what holds it down; on a terminal under a bar over the input."""
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 
 import trio
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
+from patchwire.cli import exits
+from patchwire.cli.terminal import is_terminal
 from patchwire.delivery.pacing import Reason
 from patchwire.run.batch import Live
 
 INTERVAL = 0.2
+LINE_INTERVAL = 10.0
+"""Seconds between two lines, where there is no terminal to draw on."""
 COLOURS = {"applied": "green", "rejected": "yellow", "not_sent": "magenta", "unknown": "red"}
 
 
 class BatchProgress:
-    """Shows itself on standard error. Run `show` beside the batch and hand `watch` to it."""
+    """Shows itself on standard error, off a terminal as a plain line now and then. Run `show` beside the batch and
+    hand `watch` to it.
+    """
 
     def __init__(self) -> None:
         self._live: Live | None = None
@@ -29,7 +37,7 @@ class BatchProgress:
     async def show(self) -> None:
         """Runs until it is cancelled, or nobody can see it any more."""
         with suppress(OSError):  # a batch goes on when its terminal has gone
-            await self._draw()
+            await (self._draw() if is_terminal(sys.stderr) else self._say())
 
     async def _draw(self) -> None:
         columns = (
@@ -43,19 +51,27 @@ class BatchProgress:
             task = progress.add_task("", total=None)
             while True:
                 if self._live is not None:
-                    done, text = self._live.reports.bytes_passed, self._describe(self._live, trio.current_time())
-                    progress.update(task, total=self._live.size, completed=done, description=text)
+                    done, parts = self._live.reports.bytes_passed, self._describe(self._live, trio.current_time())
+                    progress.update(task, total=self._live.size, completed=done, description="  ".join(parts))
                     progress.refresh()
                 await trio.sleep(INTERVAL)
 
-    def _describe(self, live: Live, now: float) -> str:
+    async def _say(self) -> None:
+        while True:
+            await trio.sleep(LINE_INTERVAL)
+            if self._live is not None:
+                parts = self._describe(self._live, trio.current_time())
+                exits.say(Text.from_markup(", ".join(parts)).plain)
+
+    def _describe(self, live: Live, now: float) -> list[str]:
+        """In rich's markup: the counts that are not 0, the rate, and the pace in force."""
         reports = live.reports
         elapsed = now - self._started
         rate = reports.settled_now / elapsed if elapsed > 0 else 0.0
         counts = [
             f"[{colour}]{reports.counts[name]:,} {name}[/]" for name, colour in COLOURS.items() if reports.counts[name]
         ]
-        return "  ".join([*counts, f"{rate:,.0f}/s", *pace_in_force(live, now)])
+        return [*counts, f"{rate:,.0f}/s", *pace_in_force(live, now)]
 
 
 def pace_in_force(live: Live, now: float) -> list[str]:
