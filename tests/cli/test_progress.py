@@ -13,16 +13,15 @@ from patchwire.cli.progress import BatchProgress, pace_in_force
 from patchwire.delivery.health import FEWEST
 from patchwire.delivery.pacing import Pace
 from patchwire.run.batch import Live
-from patchwire.run.reports import Reports
+from tests.support.journals import reports
 
 NOW = 100.0
 """When the pace is looked at; it began at 0."""
 
 
 def live(pace: Pace, *, down_for: float = 0.0, size: int | None = None, **counts: int) -> Live:
-    reports = Reports(cast("Any", SimpleNamespace(counts=lambda: counts)))
     origin: Any = SimpleNamespace(down_for=lambda now: down_for)
-    return Live(reports, size, pace, cast("Any", origin))
+    return Live(reports(counts), size, pace, cast("Any", origin))
 
 
 def plain(texts: list[str]) -> list[str]:

@@ -14,8 +14,8 @@ from patchwire.errors import OriginError, PatchwireError, RunLimitError
 from patchwire.http.message import Origin
 from patchwire.run.limits import RunLimits
 from patchwire.run.pacer import Pacer
-from patchwire.run.reports import Reports
 from tests.support.batches import BatchFiles, people
+from tests.support.journals import reports
 from tests.support.origins import OK, Origins, batch, run, status
 
 
@@ -88,7 +88,7 @@ def standstill(patience: float, seconds: float, pause: float | None = None) -> P
 
     async def main() -> PatchwireError | None:
         await trio.sleep(seconds)
-        return limits.failure(Reports({}, None, None, None), Pacer(pace, trio.Event()))
+        return limits.failure(reports({}), Pacer(pace, trio.Event()))
 
     return trio.run(main, clock=MockClock(autojump_threshold=0))
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 from patchwire.delivery.outcome import Outcome
 from patchwire.delivery.outcome_line import OutcomeLine, line_from
 from patchwire.run.journal import Journal
 from patchwire.run.journal_rows import Intent, Result
+from patchwire.run.reports import Reports
 
 CONNECTION = "http://h"
 VERSION_1 = """
@@ -69,6 +72,11 @@ def written(path: Path, lines: Iterable[OutcomeLine], *, open_seqs: Iterable[int
         yield journal
     finally:
         journal.close()
+
+
+def reports(counts: Mapping[str, int]) -> Reports:
+    """Those of a run without files, whose journal knows these counts and nothing else."""
+    return Reports(cast("Journal", SimpleNamespace(counts=lambda: dict(counts))))
 
 
 def write_version_1(path: Path) -> None:
