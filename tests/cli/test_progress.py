@@ -77,7 +77,7 @@ def untroubled(pace: Pace) -> None:
         (800.0, too_soon, ["at most 800/s, 11 in flight (429)"]),
         (None, unavailable, ["11 in flight (503)"]),
         (50.0, asks_for_a_pause, ["pausing for 42 s (Retry-After)"]),
-        (50.0, silent, ["no answer for 7 s, trying one at a time"]),
+        (50.0, silent, ["no real answer for 7 s, trying one at a time"]),
         (None, slow, ["11 in flight (latency)"]),
         (50.0, slow, ["at most 50/s, 11 in flight (latency)"]),
     ],

@@ -10,7 +10,8 @@ from typing import Any
 from patchwire.delivery.retry import RetryPolicy
 from patchwire.files.connection_file import load_connection
 from patchwire.http.message import Origin
-from patchwire.run.batch import BatchOptions, Summary, run_batch
+from patchwire.run.batch import Summary, run_batch
+from patchwire.run.options import BatchOptions
 
 QUICK = RetryPolicy(base_delay=0.001, max_delay=0.01)
 

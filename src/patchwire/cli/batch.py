@@ -23,8 +23,9 @@ from patchwire.files.connection_file import load_connection
 from patchwire.files.outcomes import STANDARD_OUTPUT
 from patchwire.http.message import check_field
 from patchwire.net.wire_log import WireLog
-from patchwire.run.batch import STANDARD_INPUT, BatchOptions, Summary, run_batch
+from patchwire.run.batch import Summary, run_batch
 from patchwire.run.journal import Durability
+from patchwire.run.options import STANDARD_INPUT, BatchOptions
 from patchwire.settings.connection import OF_A_RECORD, ConnectionSettings
 
 FILES: Final = ("output", "failed", "unknown")

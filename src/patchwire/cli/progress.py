@@ -81,7 +81,7 @@ def pace_in_force(live: Live, now: float) -> list[str]:
         return [f"[red]origin down for {down:.0f} s[/]"]
     pace, reason = live.pace, live.pace.reason(now)
     if reason is Reason.NO_ANSWER:
-        return [f"[red]no answer for {pace.health.bad_for(now):.0f} s, trying one at a time[/]"]
+        return [f"[red]no real answer for {pace.health.bad_for(now):.0f} s, trying one at a time[/]"]
     if reason is Reason.PAUSE:
         return [f"[yellow]pausing for {pace.paused(now):.0f} s (Retry-After)[/]"]
     if reason is Reason.NOTHING:

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import stat
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from io import BufferedReader
 from pathlib import Path
 
 import trio
 from msgspec import Struct
 
 from patchwire.delivery.labels import Labels
-from patchwire.delivery.lanes import Lanes, OnFailure
+from patchwire.delivery.lanes import Lanes
 from patchwire.delivery.latency import Latencies
 from patchwire.delivery.outcome_line import OutcomeLine
 from patchwire.delivery.pacing import Pace
 from patchwire.delivery.record import Record, RecordParser
-from patchwire.delivery.retry import RetryPolicy
 from patchwire.delivery.validators import Validators
 from patchwire.errors import (
-    InvalidRecordsError,
     JournalError,
     PatchwireError,
-    RecordError,
     RunLimitError,
     StorageError,
 )
@@ -37,7 +30,6 @@ from patchwire.files.outcomes import (
     LineFile,
     refuse_foreign,
 )
-from patchwire.files.read import describe
 from patchwire.files.records import LineReader
 from patchwire.files.writable import refuse_unwritable
 from patchwire.net.connection import Connection
@@ -46,55 +38,20 @@ from patchwire.net.deadlines import Deadlines
 from patchwire.net.opening import open_connection
 from patchwire.net.wire_log import HIDDEN, WireLog
 from patchwire.run.dispatcher import Dispatcher
+from patchwire.run.input import open_records, refuse_pipe, validate
 from patchwire.run.intake import Intake
-from patchwire.run.journal import Durability, Journal
+from patchwire.run.journal import Journal
 from patchwire.run.limits import RunLimits
+from patchwire.run.options import STANDARD_INPUT, BatchOptions
 from patchwire.run.origin import OriginGate
 from patchwire.run.output import note_of, note_output, open_run_output
 from patchwire.run.pacer import Pacer
 from patchwire.run.precondition import Preconditions
-from patchwire.run.records import faults_of
 from patchwire.run.reports import Reports
 from patchwire.run.sender import Sender
 from patchwire.run.worker import Delivering, Worker
 from patchwire.settings.authentication import authentication_for
 from patchwire.settings.connection import ConnectionSettings
-
-STANDARD_INPUT = "-"
-
-
-class BatchOptions(Struct, frozen=True, kw_only=True):
-    """What one run reads, writes and does. File names; "-" is standard input, or output. Times in seconds."""
-
-    records: str
-    journal: str
-    output: str | None = None
-    failed: str | None = None
-    unknown: str | None = None
-    concurrency: int = 8
-    rate: float | None = None
-    """Requests a second, at most."""
-    durability: Durability = Durability.NORMAL
-    fresh: bool = False
-    retry_unknown: bool = False
-    """Send again what earlier runs have left unknown: doubling is acceptable."""
-    verify: bool = False
-    idempotency_key: bool = False
-    request_id_header: str | None = None
-    responses: bool = False
-    """Keep each response beside its outcome, in journal and output."""
-    fetch_tags: bool = False
-    refetches: int = 0
-    on_lane_failure: OnFailure = OnFailure.HOLD_UNKNOWN
-    validate_first: bool = False
-    skip_invalid: bool = False
-    patience: float = 30.0
-    """How long an origin which goes down in mid-run is given to come back."""
-    max_failures: int | None = None
-    max_failure_rate: float | None = None
-    deadline: float | None = None
-    """After so long nothing more is sent."""
-    retry: RetryPolicy = RetryPolicy()
 
 
 class Live(Struct, frozen=True):
@@ -152,13 +109,13 @@ async def run_batch(
     """
     with ExitStack() as stack:
         if options.validate_first:
-            _refuse_pipe(options.records)
-        reader, size = _open_records(options, stack)
+            refuse_pipe(options.records)
+        reader, size = open_records(options, stack)
         _refuse_foreign_files(options)
         _refuse_unwritable_files(options)
         parser = RecordParser(settings)
         if options.validate_first:
-            await _validate(options, parser)
+            await validate(options, parser)
         journal = Journal(
             Path(options.journal),
             settings.identity,
@@ -331,51 +288,6 @@ def _signals_taken() -> list[int]:
     """Those that end a run, but for what nohup or a shell's background job ignores from the start."""
     numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]  # Windows has no SIGHUP
     return [number for number in numbers if number is not None and signal.getsignal(number) is not signal.SIG_IGN]
-
-
-def _open_records(options: BatchOptions, stack: ExitStack) -> tuple[LineReader, int | None]:
-    """The lines of the input, and its size in bytes where it is a regular file."""
-    name = options.records
-    if name == STANDARD_INPUT:
-        if sys.stdin is None:
-            raise RecordError("-", "standard input is closed")
-        # Its own object on a descriptor of its own: a thread that waits in it when the run ends blocks nobody else.
-        file, size = os.fdopen(os.dup(sys.stdin.fileno()), "rb"), None
-    else:
-        file, size = _open_file(name)
-        if size is not None:
-            stack.callback(file.close)  # in a pipe a thread may still wait, and hold it
-    return LineReader(file, name, skips_overlong=options.skip_invalid), size
-
-
-def _open_file(name: str) -> tuple[BufferedReader, int | None]:
-    try:
-        file = Path(name).open("rb")  # noqa: SIM115 - the caller closes it
-    except OSError as error:
-        raise RecordError(name, describe(error)) from None
-    status = os.fstat(file.fileno())
-    if stat.S_ISDIR(status.st_mode):
-        file.close()
-        raise RecordError(name, "is a directory")
-    return file, status.st_size if stat.S_ISREG(status.st_mode) else None
-
-
-def _refuse_pipe(name: str) -> None:
-    """Before it is opened, which may wait for ever: RecordError where the input can be read only once."""
-    path = Path(name)
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise RecordError(name, "can be read only once; --validate-first needs a file")
-
-
-async def _validate(options: BatchOptions, parser: RecordParser) -> None:
-    """RecordError, with as many faults as there are, where any line of the input is no record."""
-    file, _ = _open_file(options.records)
-    with file:
-        reader = LineReader(file, options.records, skips_overlong=True)
-        directory = Path(options.records).parent
-        number, faults = await trio.to_thread.run_sync(faults_of, reader, parser, directory, abandon_on_cancel=True)
-    if number:
-        raise InvalidRecordsError(number, faults)
 
 
 def _refuse_foreign_files(options: BatchOptions) -> None:

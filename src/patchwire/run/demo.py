@@ -21,7 +21,8 @@ from patchwire.loopback.ledger import AppliedLine
 from patchwire.net.server import serve
 from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog
-from patchwire.run.batch import BatchOptions, Live, Summary, run_batch
+from patchwire.run.batch import Live, Summary, run_batch
+from patchwire.run.options import BatchOptions
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
