@@ -954,8 +954,10 @@ def test_what_was_tried_again_and_stays_unknown_is_kept_with_its_response(tmp_pa
     assert [each[:2] for each in attempts_of(files)] == [("unknown", 502), ("rejected", 429)]
 
 
-def test_where_the_output_cannot_be_written_the_other_files_still_get_their_records(tmp_path: Path) -> None:
-    records = [{"id": f"r{n}", "path": f"/people/{n}", "body": {"x": "y" * 1000}} for n in range(8)]
-    files, summary = batch(tmp_path, Origins(lambda *_: status(409)), records, output="/dev/full")
-    assert summary.counts["rejected"] == 8
-    assert len(files.ids(files.failed)) == 8
+@pytest.mark.parametrize("full", ["output", "failed"])
+def test_where_one_file_cannot_be_written_the_other_still_gets_what_belongs_there(tmp_path: Path, full: str) -> None:
+    records = [{"id": f"r{n}", "path": f"/people/{n}", "body": {}, "properties": "y" * 300_000} for n in range(8)]
+    files, summary = batch(tmp_path, Origins(lambda *_: status(409)), records, **{full: "/dev/full"})
+    assert [str(failure) for failure in summary.failures] == ["/dev/full: no space left on device"]
+    other = files.failed if full == "output" else files.output
+    assert len(files.ids(other)) == summary.counts["rejected"] > 0

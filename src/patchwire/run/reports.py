@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -73,13 +73,8 @@ class Reports:
                 self._supersede(line)
         self.settled_now += len(lines)
         self.bytes_passed += sum(map(len, sources)) + len(sources)
-        for role, outcomes in RECORD_FILES.items():
-            if self._files[role] is not None:
-                pairs = zip(lines, sources, strict=True)
-                self._write(role, [source for line, source in pairs if line.outcome in outcomes])
-        with self._given_up_on_failure("output") as output:
-            if output is not None:
-                output.write_outcomes(lines)
+        steps = [partial(self._write_lines, role, lines, sources) for role in RECORD_FILES if self._files[role]]
+        _do_all([partial(self._write_outcomes, lines), *steps])
 
     def pass_over(self, source: bytes, outcome: Outcome) -> None:
         """A record that an earlier run has settled: it is in the counts and in the output already."""
@@ -102,14 +97,16 @@ class Reports:
         Unless this run has met again all that earlier runs have settled, what those wrote to `failed` and `unknown`
         says more than what this one could write, and stays.
         """
-        failures: list[PatchwireError] = []
-        for step in (self._tell_what_is_still_unknown, *self._closings(complete), self._drop_superseded):
-            try:
-                step()
-            except (StorageError, JournalError) as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
+        _do_all([self._tell_what_is_still_unknown, *self._closings(complete), self._drop_superseded])
+
+    def _write_outcomes(self, lines: list[OutcomeLine]) -> None:
+        with self._given_up_on_failure("output") as output:
+            if output is not None:
+                output.write_outcomes(lines)
+
+    def _write_lines(self, role: str, lines: list[OutcomeLine], sources: list[bytes]) -> None:
+        outcomes = RECORD_FILES[role]
+        self._write(role, [source for line, source in zip(lines, sources, strict=True) if line.outcome in outcomes])
 
     def _closings(self, complete: bool) -> list[Callable[[], None]]:
         return [
@@ -144,3 +141,15 @@ class Reports:
         file, self._files[role] = self._files[role], None
         yield file
         self._files[role] = file
+
+
+def _do_all(steps: Sequence[Callable[[], None]]) -> None:
+    """All of them, whatever becomes of the others; the first failure is raised when all are done."""
+    failures: list[PatchwireError] = []
+    for step in steps:
+        try:
+            step()
+        except (StorageError, JournalError) as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
