@@ -1,7 +1,8 @@
 """Measure what journal and outcomes cost a batch: the whole command beside one that keeps neither.
 
-Prints a line for each way of keeping them: processor time in microseconds a record (of all threads), what that is
-above nothing kept, and the rate as a ratio to it; medians of interleaved rounds against nginx.
+Prints a line for each way of keeping them: processor time in microseconds a record (of all threads), how much of it
+went into keeping them by a clock around just that, and the rate as a ratio to nothing kept; medians of interleaved
+rounds against nginx. Where the machine is noisy, the clock says more than the ratio.
 """
 
 import argparse
@@ -19,24 +20,25 @@ from measured_batch import run
 from tests.support.nginx import NGINX, nginx_server, pinned
 from workload import write_connection, write_records
 
-UNTOLD = str(Path(__file__).resolve().parent / "clients" / "batch_untold.py")
+CLIENTS = Path(__file__).resolve().parent / "clients"
+UNTOLD, TIMED = str(CLIENTS / "batch_untold.py"), str(CLIENTS / "batch_timed.py")
 NOTHING = "nothing kept"
 WAYS = {
     NOTHING: (UNTOLD, []),
-    "journal": ("-m patchwire", []),
-    "journal and --output": ("-m patchwire", ["--output", "{directory}/outcomes.ndjson"]),
+    "journal": (TIMED, []),
+    "journal and --output": (TIMED, ["--output", "{directory}/outcomes.ndjson"]),
     "the same, --durability full": (
-        "-m patchwire",
+        TIMED,
         ["--output", "{directory}/outcomes.ndjson", "--durability", "full"],
     ),
 }
 
 
-def measure(directory: Path, count: int, concurrency: int, rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Return, for each way, processor microseconds a record and records a second, of each round."""
+def measure(directory: Path, count: int, concurrency: int, rounds: int) -> dict[str, list[tuple[float, float, float]]]:
+    """Return, for each way, microseconds a record in all and for keeping, and records a second, of each round."""
     client_core, server_core = client_and_server_cores()
     records = write_records(directory / "records.ndjson", count)
-    figures: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    figures: dict[str, list[tuple[float, float, float]]] = {way: [] for way in WAYS}
     with nginx_server(directory / "nginx", core=server_core) as nginx:
         connection = write_connection(directory / "connection.toml", nginx.base_url)
         for _ in range(rounds):
@@ -45,8 +47,9 @@ def measure(directory: Path, count: int, concurrency: int, rounds: int) -> dict[
                 python, arguments = command[0], command[3:]
                 command = [python, *program.split(), *arguments]
                 command += [option.format(directory=directory) for option in options]
-                process, summary = run(pinned(command, client_core))
-                figures[way].append((process["cpu_seconds"] / count * 1e6, summary["rate"]))
+                said = run(pinned(command, client_core))
+                seconds = said["cpu_seconds"], said.get("kept_seconds", 0.0)
+                figures[way].append((*(each / count * 1e6 for each in seconds), said["rate"]))
     return figures
 
 
@@ -60,10 +63,10 @@ def main() -> None:
         raise SystemExit("nginx is not installed: apt-get install nginx-light")
     with tempfile.TemporaryDirectory() as directory:
         figures = measure(Path(directory), options.records, options.concurrency, options.rounds)
-    nothing = [median(column) for column in zip(*figures[NOTHING], strict=True)]
-    for way, rounds in figures.items():
-        cpu, rate = (median(column) for column in zip(*rounds, strict=True))
-        print(f"{way:30} {cpu:6.1f} us {cpu - nothing[0]:+6.1f} us {rate:8.0f}/s {rate / nothing[1]:5.2f}")
+    nothing = median(rate for *_, rate in figures[NOTHING])
+    for way, measured in figures.items():
+        cpu, kept, rate = (median(column) for column in zip(*measured, strict=True))
+        print(f"{way:30} {cpu:6.1f} us, of it {kept:5.1f} us {rate:8.0f}/s {rate / nothing:5.2f}")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ from typing import Any
 LAUNCHER = Path(__file__).resolve().parent / "peak_rss.py"
 
 
-def run(command: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the process's peak memory and processor time, and the command's summary; end the program if it failed."""
+def run(command: list[str]) -> dict[str, Any]:
+    """Return the command's summary with the process's peak memory and processor time; end the program if it failed."""
     launcher = [sys.executable, "-I", "-S", str(LAUNCHER)]
     finished = subprocess.run([*launcher, *command], stdout=subprocess.PIPE, text=True, check=True)
-    lines = finished.stdout.splitlines()
-    process: dict[str, Any] = json.loads(lines[-1])
-    if process["exit_code"]:
-        raise SystemExit(f"patchwire batch failed: exit code {process['exit_code']}")
-    summary: dict[str, Any] = json.loads(lines[-2])
-    return process, summary
+    figures: dict[str, Any] = {}
+    for line in finished.stdout.splitlines():
+        figures |= json.loads(line)
+    if figures["exit_code"]:
+        raise SystemExit(f"patchwire batch failed: exit code {figures['exit_code']}")
+    return figures

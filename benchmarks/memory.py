@@ -69,16 +69,16 @@ def measure(directory: Path, count: int, concurrency: int) -> dict[str, Any]:
         connection = write_connection(directory / "connection.toml", nginx.base_url)
         command = [*batch_command(connection, records, concurrency), "--output", str(output)]
         with Counting(nginx.base_url) as counting:
-            process, summary = run(pinned(command, client_core))
+            figures = run(pinned(command, client_core))
     tenth = count // 10
     return {
         "records": count,
         "concurrency": concurrency,
-        "peak_rss_bytes": process["peak_rss_bytes"],
-        "rate": summary["rate"],
+        "peak_rss_bytes": figures["peak_rss_bytes"],
+        "rate": figures["rate"],
         "first_tenth_rate": round(counting.rate(0, tenth), 1),
         "last_tenth_rate": round(counting.rate(count - tenth, count), 1),
-        "journal_bytes_per_record": round(Path(summary["journal"]).stat().st_size / count, 1),
+        "journal_bytes_per_record": round(Path(figures["journal"]).stat().st_size / count, 1),
         "output_bytes_per_record": round(output.stat().st_size / count, 1),
     }
 

@@ -3,12 +3,10 @@
 Takes the arguments of the command. For measuring alone: such a run could not be resumed.
 """
 
-import sys
-
 from patchwire.cli.main import main
 from patchwire.run.journal import Journal
 
 Journal.commit = lambda *_: None  # type: ignore[method-assign]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
