@@ -168,3 +168,10 @@ def test_what_holds_a_lane_can_be_chosen(on_failure: OnFailure, holding: set[Out
     assert lanes.finish(first, outcome) == ([second] if outcome in holding else [])
     assert lanes.has_ready is (outcome not in holding)
     assert lanes.add(record(2)) == ("0" if outcome in holding else None)
+
+
+def test_who_holds_a_lane_is_known() -> None:
+    lanes = Lanes()
+    lanes.hold(b"/a", "r1")
+    lanes.hold(b"/a", "r2")
+    assert (lanes.holder(b"/a"), lanes.holder(b"/b")) == ("r1", None)

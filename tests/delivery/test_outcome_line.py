@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patchwire.delivery.answer import Answer
-from patchwire.delivery.outcome import Attempt, Outcome, join
-from patchwire.delivery.outcome_line import held_line, outcome_line
+from patchwire.delivery.outcome import Attempt, Outcome, join, untraced
+from patchwire.delivery.outcome_line import attempt_of, held_line, outcome_line
 from patchwire.delivery.record import RecordParser
 from patchwire.errors import Sent
 from patchwire.files.outcomes import encode
@@ -87,3 +87,23 @@ def test_a_response_that_is_kept_stands_behind_everything_else() -> None:
     )
     assert text.endswith(b'"properties":{"k":1.50},"response_headers":{"server":"s"},"response":"{\\"n\\": 1}"}')
     assert binary.endswith(b'"response_headers":{},"response":"AA==","response_encoding":"base64"}')
+
+
+@given(ATTEMPTS)
+def test_of_an_attempt_that_was_told_all_comes_back_but_what_went_over_the_wire(attempt: Attempt) -> None:
+    told = attempt_of(outcome_line(RECORD, [attempt], 0.0))
+    expected = untraced(attempt.outcome, attempt.error, attempt.status, attempt.etag)
+    assert told == expected
+    assert (told.bytes_sent, told.bytes_received, told.reused) == (None, None, None)
+
+
+@pytest.mark.parametrize("answer", [Answer({"server": "s"}, "text", None), Answer({}, "AA==", "base64")])
+def test_its_response_comes_back_too(answer: Answer) -> None:
+    line = outcome_line(RECORD, [Attempt(U, Sent.YES, 502, answer=answer)], 0.0)
+    assert attempt_of(line).answer == answer
+
+
+def test_a_later_look_replaces_what_an_earlier_one_has_found() -> None:
+    first = outcome_line(RECORD, [Attempt(U, Sent.MAYBE, error="cut")], 0.0, note="404")
+    again = msgspec.structs.replace(RECORD, earlier=(attempt_of(first),), attempts_before=1)
+    assert outcome_line(again, [], 0.0, note="503").error == "cut; --verify: 503"
