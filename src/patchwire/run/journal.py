@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -158,52 +158,52 @@ class Journal:
         `withdrawn` are numbers of intents whose records were not sent after all and are to be sent by a resume. With
         full durability it waits for the disk.
         """
-        execute = self._database.execute
         horizon = None
         if intents and not self.waits_for_the_disk and (last := max(intents)[0]) >= self._horizon:
             horizon = last + HORIZON_STEP
         if _file_of(self.path) != self._file:  # SQLite would go on in the file that is gone, and a resume find none
             raise JournalLostError(f"{self.path}: was removed or replaced while the run went on; what it knew is lost")
         try:
-            if horizon is not None:
-                execute("PRAGMA synchronous = FULL")
-            execute("BEGIN IMMEDIATE")
-            for seq in withdrawn:
-                execute("DELETE FROM intent WHERE seq = ?", (seq,))
-            if intents:
-                insert_intents(self._database, intents)
-            if results:
-                insert_results(self._database, results)
-                if self.in_doubt:
-                    settle_doubts(self._database, results)
-            if horizon is not None:
-                self._set("horizon", horizon)
-            execute("COMMIT")
-            if horizon is not None:
-                self._horizon = horizon
-                execute("PRAGMA synchronous = NORMAL")
-        except sqlite3.Error as error:
+            with self._transaction(synced=horizon is not None):
+                for seq in withdrawn:
+                    self._database.execute("DELETE FROM intent WHERE seq = ?", (seq,))
+                if intents:
+                    insert_intents(self._database, intents)
+                if results:
+                    insert_results(self._database, results)
+                    if self.in_doubt:
+                        settle_doubts(self._database, results)
+                if horizon is not None:
+                    self._set("horizon", horizon)
+        except StorageError:
             self._has_failed = True
-            with suppress(sqlite3.Error):
-                execute("ROLLBACK")
-            raise storage_error(self.path, error) from None
+            raise
+        if horizon is not None:
+            self._horizon = horizon
 
     def note(self, notes: Mapping[str, str]) -> None:
         """Note this, so that a power cut does not take it. StorageError: it cannot be written."""
-        execute = self._database.execute
-        try:
-            execute("PRAGMA synchronous = FULL")
-            execute("BEGIN IMMEDIATE")
+        with self._transaction(synced=True):
             for key, value in notes.items():
                 self._set(key, value)
+        self.notes.update(notes)
+
+    @contextmanager
+    def _transaction(self, *, synced: bool) -> Iterator[None]:
+        """All that is done within is in the journal at its end, `synced` on the disk, or none is: StorageError."""
+        execute = self._database.execute
+        try:
+            if synced:
+                execute("PRAGMA synchronous = FULL")
+            execute("BEGIN IMMEDIATE")
+            yield
             execute("COMMIT")
-            if not self.waits_for_the_disk:
+            if synced and not self.waits_for_the_disk:
                 execute("PRAGMA synchronous = NORMAL")
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
                 execute("ROLLBACK")
             raise storage_error(self.path, error) from None
-        self.notes.update(notes)
 
     def _set(self, key: str, value: str | int) -> None:
         self._database.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (key, str(value)))
