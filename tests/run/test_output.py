@@ -9,6 +9,7 @@ import pytest
 
 from patchwire.errors import InputError
 from patchwire.files.connection_file import load_connection
+from patchwire.files.outcomes import file_identity
 from patchwire.http.message import Origin
 from patchwire.run.batch import Summary
 from patchwire.run.journal import Journal
@@ -134,6 +135,29 @@ def test_a_pipe_is_told_each_outcome_once_also_of_what_is_sent_again(tmp_path: P
         os.close(reading)
     assert len(said) == 3
     assert sum(b'"outcome":"unknown"' in line for line in said) == (0 if retry else 1)
+
+
+@pytest.mark.parametrize("retry", [False, True])
+def test_a_file_that_is_called_like_standard_output_is_none_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], retry: bool
+) -> None:
+    answers = iter([b"", OK, OK])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-").write_bytes(b"precious")
+
+    async def job(target: Origin) -> None:
+        files = BatchFiles(tmp_path, target)
+        files.write(people(1))
+        await files.run(concurrency=1)
+        files.write(people(2))
+        await files.run(concurrency=1, output="-", retry_unknown=retry)
+        with closing(sqlite3.connect(files.journal)) as database:
+            ((noted,),) = database.execute("SELECT value FROM run WHERE key = 'output_file'").fetchall()
+        assert noted == file_identity(str(files.output))
+
+    run(Origins(lambda *_: next(answers)), job)
+    assert (tmp_path / "-").read_bytes() == b"precious"
+    assert len(capfdbinary.readouterr().out.splitlines()) == 2
 
 
 def test_an_output_that_is_removed_in_mid_run_is_named_and_the_same_command_makes_it_anew(tmp_path: Path) -> None:

@@ -57,6 +57,8 @@ class LineFile:
                 self._file: BinaryIO = sys.stdout.buffer
             else:
                 self._file = (self._aside or target).open("ab" if append else "wb", buffering=BUFFER)
+            self.is_stream = not self._is_ours or not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
+            """Whether what was written cannot be taken back: a pipe, a device, standard output."""
             if self._aside is not None and target.exists():
                 shutil.copymode(target, self._aside)  # what only its owner may read stays so
         except OSError as error:
@@ -92,11 +94,6 @@ class LineFile:
             elif self._aside is not None:
                 self._aside.unlink()
 
-    @property
-    def is_stream(self) -> bool:
-        """Whether what was written cannot be taken back: a pipe, a device, standard output."""
-        return not self._is_ours or not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
-
     def _is_gone(self) -> bool:
         """Whether another file stands at its name, or none: then nobody will read what was written."""
         if self.is_stream or self._aside is not None:
@@ -106,7 +103,7 @@ class LineFile:
     def _sync(self) -> None:
         """Let the disk have it: what a run has ended with survives a power cut."""
         self._file.flush()
-        if stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+        if not self.is_stream:
             os.fsync(self._file.fileno())
 
     @contextmanager

@@ -39,7 +39,7 @@ def open_run_output(name: str, journal: Journal) -> LineFile:
 
 def note_output(name: str, journal: Journal) -> None:
     """Let the journal know the file that stands there now, if any does, for its own."""
-    if file_identity(name) and Path(name).is_file():
+    if name != STANDARD_OUTPUT and Path(name).is_file():
         journal.note({**note_of(name, journal.path), "output_file": file_identity(name)})
 
 

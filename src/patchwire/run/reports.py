@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from patchwire.delivery.outcome import Outcome
@@ -123,7 +122,7 @@ class Reports:
 
     def _drop_superseded(self) -> None:
         output = self._files["output"]
-        if self._has_superseded and output is not None and Path(output.name).is_file():
+        if self._has_superseded and output is not None and not output.is_stream:
             rewrite_output(output.name, self._journal.lines())
 
     def _supersede(self, line: OutcomeLine) -> None:
