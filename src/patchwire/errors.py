@@ -41,6 +41,10 @@ class IncompleteResponseError(RemoteProtocolError):
     """The peer closed the connection before its response was complete (RFC 9112 section 8)."""
 
 
+class UnprovenResponseError(RemoteProtocolError):
+    """The response may come from somebody who does not know the password (RFC 7616 section 3.5)."""
+
+
 class TransportError(PatchwireError):
     """The connection failed. `sent` says what is known about the request that was on it."""
 

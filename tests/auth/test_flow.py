@@ -4,6 +4,7 @@ import pytest
 
 from patchwire.auth.flow import FlowResult, NoAuthentication, accepts
 from patchwire.http.message import Response, request_to
+from tests.support.conversations import sent_by
 
 PATCH = request_to("PATCH", "http://h/a", body=b"{}")
 
@@ -11,7 +12,7 @@ PATCH = request_to("PATCH", "http://h/a", body=b"{}")
 @pytest.mark.parametrize("status", [200, 401, 500])
 def test_without_authentication_one_request_gets_one_response(status: int) -> None:
     flow = NoAuthentication().flow(PATCH)
-    assert next(flow).request is PATCH
+    assert sent_by(flow).request is PATCH
     with pytest.raises(StopIteration) as end:
         flow.send(Response(status))
     assert end.value.value == FlowResult(Response(status))
@@ -48,7 +49,7 @@ def test_a_401_to_an_authorization_field_of_the_connection_is_a_refusal() -> Non
 def test_a_request_goes_out_once_and_as_it_is_whatever_is_answered(response: Response) -> None:
     for request in (PATCH, PATCH.with_header(b"Authorization", b"Bearer canary")):
         flow = NoAuthentication().flow(request)
-        told = [(next(flow).request, response)]
+        told = [(sent_by(flow).request, response)]
         with pytest.raises(StopIteration):
             flow.send(response)
         assert told == [(request, response)]

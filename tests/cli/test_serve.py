@@ -45,7 +45,7 @@ def test_basic_is_asked_for_and_taken(tmp_path: Path) -> None:
     ("arguments", "code", "complaint"),
     [
         (["--auth", "basic"], 2, "needs --user and --password"),
-        (["--user", "x"], 2, "need --auth basic"),
+        (["--user", "x"], 2, "--user needs --auth basic or digest"),
         (["--auth", "basic", "--user", "a:b", "--password", "x"], 2, "colon"),
         (["--auth", "basic", "--user", "a", "--password", "env:NOT_SET_ANYWHERE"], 2, "NOT_SET_ANYWHERE"),
         (["--documents", "/nowhere/documents"], 2, "/nowhere/documents: no such file"),

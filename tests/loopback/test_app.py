@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from patchwire.auth.basic import Credentials, authorization
+from patchwire.auth.basic import authorization
+from patchwire.auth.credentials import Credentials
+from patchwire.auth.verify.basic import BasicVerifier
 from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
 from patchwire.http.message import Origin, Request, Response
 from patchwire.loopback.app import App, Change, path_of, refused_asterisk
-from patchwire.loopback.authorization import Basic
 from patchwire.loopback.documents import Document, document_of
 
 ORIGIN = Origin("http", "127.0.0.1", 8080)
@@ -156,7 +157,7 @@ def test_a_refused_precondition_tells_the_current_tag() -> None:
 
 
 def test_401_404_and_415_come_before_412() -> None:
-    guarded = App(Basic(Credentials("svc", "pw")))
+    guarded = App(BasicVerifier("r", {"svc": "pw"}))
     stale: Any = {"If_Match": '"x"'}
     assert ask("PATCH", body=b"{}", app=guarded, Content_Type=MERGE_PATCH, **stale)[0].status == 401
     assert ask("PATCH", "/none", b"{}", Content_Type=MERGE_PATCH, **stale)[0].status == 404
@@ -215,7 +216,9 @@ def test_what_the_head_alone_refuses_is_known_before_the_body_comes(
         (name.replace("_", "-").encode(), authorization(credentials) if value == "right" else value.encode())
         for name, value in fields.items()
     )
-    refusal = App(Basic(credentials)).refuse(Request("PATCH", ORIGIN, b"/a", headers), {"/a": DOCUMENT}, NOW)
+    refusal = App(BasicVerifier("r", {"svc": "pw"})).refuse(
+        Request("PATCH", ORIGIN, b"/a", headers), {"/a": DOCUMENT}, NOW
+    )
     assert (refusal.status if refusal else None) == status
 
 

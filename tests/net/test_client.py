@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from patchwire import Outcome, Sent, connection_from, outcome_of, request_to
-from patchwire.auth.basic import Credentials
+from patchwire.auth.verify.basic import BasicVerifier
 from patchwire.errors import (
     ConnectError,
     ConnectionLostError,
@@ -23,7 +23,6 @@ from patchwire.errors import (
 )
 from patchwire.http.message import Origin
 from patchwire.loopback.app import App
-from patchwire.loopback.authorization import Basic
 from patchwire.loopback.documents import Document, document_of
 from patchwire.net import PatchClient
 from patchwire.net.server import serve
@@ -355,14 +354,12 @@ def test_closing_the_client_ends_what_is_under_way_with_what_is_known_of_it() ->
 
 def test_credentials_follow_the_challenge_and_a_body_that_can_be_read_again_goes_with_them(tmp_path: Path) -> None:
     (tmp_path / "change.json").write_bytes(b'{"n": 3}')
-    app = App(Basic(Credentials("svc", "pw")))
+    app = App(BasicVerifier("r", {"svc": "pw"}))
 
     async def stream() -> AsyncIterator[bytes]:
         yield b'{"n": 4}'
 
     async def job(client: PatchClient, documents: dict[str, Document]) -> None:
-        with pytest.raises(LocalProtocolError, match="asks for the body a second time, and it came from a stream"):
-            await client.patch("a1", body=stream(), media_type=MERGE)
         assert (await client.patch("a0", file=tmp_path / "change.json", media_type=MERGE)).status == 200
         assert (await client.patch("a1", body=stream(), media_type=MERGE)).status == 200
         assert (content(documents["/a0"]), content(documents["/a1"])) == ({"n": 3}, {"n": 4})
@@ -371,7 +368,7 @@ def test_credentials_follow_the_challenge_and_a_body_that_can_be_read_again_goes
 
 
 def test_rejected_credentials_go_out_once_however_many_tasks_have_them() -> None:
-    app = App(Basic(Credentials("svc", "pw")))
+    app = App(BasicVerifier("r", {"svc": "pw"}))
 
     async def job(client: PatchClient, documents: dict[str, Document]) -> None:
         ends: Counter[str] = Counter()

@@ -18,6 +18,7 @@ from patchwire.settings.secret import Secret
 from patchwire.settings.tls import Material, TlsSettings
 
 BASIC = {"base_url": "http://h", "authentication": "basic", "user": "svc", "password": "literal:canary"}
+DIGEST = {**BASIC, "authentication": "digest"}
 
 
 def settings(secrets: dict[str, str] | None = None, **data: Any) -> ConnectionSettings:
@@ -76,10 +77,20 @@ def test_limits_and_outcomes_are_read() -> None:
         ({"limits": {"max_response_body": -1}}, "limits.max_response_body: expected a number above 0"),
         ({"outcomes": {"unknown_statuses": [404]}}, "outcomes.unknown_statuses: expected statuses from 500 to 599"),
         ({"outcomes": {"unknown_statuses": ["x"]}}, "outcomes.unknown_statuses[0]: expected `int`"),
-        ({"authentication": "ntlm"}, "authentication: expected one of none, basic, got 'ntlm'"),
+        ({"authentication": "ntlm"}, "authentication: expected one of none, basic, digest, got 'ntlm'"),
         ({"authentication": "basic", "user": "x"}, "password: missing; authentication = \"basic\" needs it"),
         ({"authentication": "basic", "password": "env:X"}, "user: missing"),
-        ({"authentication": "basic", "user": "a:b", "password": "env:X"}, "user: a user name for Basic"),
+        ({"authentication": "basic", "user": "a:b", "password": "env:X"}, "user: a user name must not hold a colon"),
+        ({"authentication": "digest", "user": "x"}, "password: missing; authentication = \"digest\" needs it"),
+        ({**DIGEST, "digest": {"algorithms": ["SHA-1"]}}, "digest.algorithms: expected some of SHA-512-256, SHA-256,"),
+        ({**DIGEST, "digest": {"algorithms": ["md5"]}}, "digest.algorithms: expected some of SHA-512-256, SHA-256,"),
+        ({**DIGEST, "digest": {"algorithms": []}}, "digest.algorithms: expected at least one"),
+        ({**DIGEST, "digest": {"qop": []}}, "digest.qop: expected at least one"),
+        ({**DIGEST, "digest": {"qop": ["auth-conf"]}}, "digest.qop[0]: invalid enum value"),
+        ({**DIGEST, "charset": "UTF-16"}, "charset: invalid enum value"),
+        ({**BASIC, "digest": {"qop": ["auth"]}}, 'digest: has no use with authentication = "basic"'),
+        ({"redirects": {"follow": [303]}}, "redirects.follow: expected some of 301, 302, 307, 308, got 303"),
+        ({"redirects": {"limit": 0}}, "redirects.limit: expected 1 to 100, got 0"),
         ({"user": "x"}, 'user: has no use with authentication = "none"'),
         ({"headers": {"Content-Type": "a/b"}}, "headers.Content-Type: belongs to each record, as its member"),
         ({"headers": {"if-match": "*"}}, "headers.if-match: belongs to each record, as its member if_match"),

@@ -1,4 +1,5 @@
-"""Challenges: what WWW-Authenticate and Proxy-Authenticate offer (RFC 9110 section 11.6.1).
+"""Challenges: what WWW-Authenticate and Proxy-Authenticate offer (RFC 9110 section 11.6.1), and the parameters that
+Authentication-Info carries. Credentials in Authorization have the form of one challenge, and are read as one.
 
 One positional grammar for several challenges in one field line and over several lines. In
 `Basic , realm="x"` the parameter belongs to Basic, in `Basic, realm="x"` it does not: a blank behind the scheme
@@ -83,6 +84,25 @@ def parse_strictly(field_value: bytes) -> list[Challenge]:
         challenges.append(challenge)
         position = skip_separators(text, position)
     return challenges
+
+
+def parameters(field_values: Sequence[bytes]) -> dict[str, str]:
+    """The parameters of Authentication-Info or Proxy-Authentication-Info (RFC 9110 section 11.6.3), names in lower
+    case, values unquoted. FieldSyntaxError, with the position in its line, where a line is malformed or a name stands
+    twice.
+    """
+    found: dict[str, str] = {}
+    for value in field_values:
+        text = value.decode("latin-1")
+        pairs, end = _parameters(text, 0)
+        position = skip_separators(text, end)
+        if position < len(text):
+            raise FieldSyntaxError("parameter", position)
+        before = len(found)
+        found |= pairs
+        if len(found) < before + len(pairs):
+            raise FieldSyntaxError("each parameter once", end)
+    return found
 
 
 class _DuplicateError(FieldSyntaxError):

@@ -1,6 +1,6 @@
 """Authentication as a generator: who speaks first, and what is said next, without any I/O.
 
-A flow yields the request to send and is sent the response, until it returns its FlowResult. Preemptive and
+A flow yields what it needs next and is sent the answer, until it returns its FlowResult. Preemptive and
 challenge-driven authentication differ only in the first request that it yields. Its driver, in whatever HTTP stack,
 closes it in `finally`. What outlives one request belongs to the object whose `flow` method made the generator.
 """
@@ -8,6 +8,7 @@ closes it in `finally`. What outlives one request belongs to the object whose `f
 from __future__ import annotations
 
 from collections.abc import Generator
+from enum import Enum, auto
 from typing import Protocol
 
 from msgspec import Struct
@@ -15,19 +16,60 @@ from msgspec import Struct
 from patchwire.http.message import Request, Response
 
 
+class Body(Enum):
+    """Where a request's body comes from, and so whether it can be sent twice."""
+
+    IN_REQUEST = auto()
+    """It is the request's `body`."""
+    REPLAYABLE = auto()
+    """A file, or a factory: it is read while it is sent, as often as it must be."""
+    ONE_SHOT = auto()
+    """It can be read once. A request that would read it a second time is never sent."""
+
+
 class Send(Struct, frozen=True):
     """Send this request now, and resume the flow with its response."""
 
     request: Request
+    needs_body: bool = False
+    """Whether the flow looks at the response's body."""
+    after_rejection: bool = False
+    """Whether credentials have just been rejected: these must go out alone, lest many attempts lock an account."""
+
+
+class Wait(Struct, frozen=True):
+    """Resume the flow with None once the authentication's `generation` is no longer this one."""
+
+    generation: int
+
+
+class HashBody(Struct, frozen=True):
+    """Resume the flow with the hash of the body, which is not in the request, in lower-case hexadecimal digits; with
+    None where it cannot be read beforehand. `algorithm` as hashlib calls it.
+    """
+
+    algorithm: str
+
+
+class Tell(Struct, frozen=True):
+    """Something for the log, which holds no secret; resume the flow with None at once."""
+
+    text: str
+
+
+Step = Send | Wait | HashBody | Tell
+Answer = Response | str | None
 
 
 class FlowResult(Struct, frozen=True):
     """The response that counts. `refusal` says why the server does not accept the credentials, when it does not:
-    to go on sending them may lock an account.
+    to go on sending them may lock an account. `doubt` says why the response may come from somebody who does not know
+    the password: then nothing is known of the request, and it must not be sent again.
     """
 
     response: Response
     refusal: str | None = None
+    doubt: str | None = None
 
 
 _PUT_OFF = frozenset({407, 408, 421, 425, 429})
@@ -39,22 +81,50 @@ def accepts(response: Response) -> bool:
     return 200 <= status <= 299 or (400 <= status <= 499 and status != 401 and status not in _PUT_OFF)
 
 
-Flow = Generator[Send, Response, FlowResult]
+Flow = Generator[Step, Answer, FlowResult]
 
 
 class Authentication(Protocol):
     """What every scheme offers."""
 
-    def flow(self, request: Request) -> Flow:
+    @property
+    def generation(self) -> int:
+        """It grows whenever a flow that waits may find something new."""
+
+    def flow(self, request: Request, body: Body = Body.IN_REQUEST) -> Flow:
         """A new flow for one request."""
+
+
+def send(step: Send) -> Generator[Step, Answer, Response]:
+    """Yield the step; the response to it."""
+    answer = yield step
+    assert isinstance(answer, Response)  # noqa: S101 - what the driver of a flow has promised
+    return answer
+
+
+def send_held_back(step: Send, body: Body) -> Generator[Step, Answer, Response]:
+    """Yield the step for a request that may be challenged; the response to it. A body that is not in memory waits for
+    100 (Continue), so that the challenge comes before it has gone. To send the request without it first would not do:
+    that might be taken for the change.
+    """
+    request = step.request
+    if body is Body.IN_REQUEST or request.header(b"expect") is not None:
+        return (yield from send(step))
+    held = Send(request.with_header(b"Expect", b"100-continue"), step.needs_body, step.after_rejection)
+    response = yield from send(held)
+    if response.status == 417:  # it knows no expectations, and has not acted (RFC 9110 section 15.5.18)
+        return (yield from send(step))
+    return response
 
 
 class NoAuthentication:
     """Sends every request as it is. A 401 to a request with an Authorization field of its own is a refusal."""
 
-    def flow(self, request: Request) -> Flow:
+    generation = 0
+
+    def flow(self, request: Request, body: Body = Body.IN_REQUEST) -> Flow:  # noqa: ARG002 - it is sent once
         """The conversation for one request: one request, one response."""
-        response = yield Send(request)
+        response = yield from send(Send(request))
         if request.header(b"authorization") is None:
             return FlowResult(response)
         if response.status == 401:

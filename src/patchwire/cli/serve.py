@@ -14,15 +14,16 @@ import click
 import msgspec
 import trio
 
-from patchwire.auth.basic import Credentials
+from patchwire.auth.digest import ALGORITHMS
+from patchwire.auth.verify.nonces import Uses
 from patchwire.cli import exits
-from patchwire.cli.serve_tls import TlsOptions, secret_option, server_tls
+from patchwire.cli.serve_auth import AuthOptions, verifier
+from patchwire.cli.serve_tls import TlsOptions, server_tls
 from patchwire.cli.trio_run import trio_run
-from patchwire.errors import ConnectError, InputError, LocalProtocolError, StorageError
+from patchwire.errors import ConnectError, StorageError
 from patchwire.files.documents import read_documents
 from patchwire.files.read import describe
 from patchwire.loopback.app import App
-from patchwire.loopback.authorization import Basic
 from patchwire.loopback.documents import Document
 from patchwire.net.server import serve as serve_app
 from patchwire.net.sources import now
@@ -31,12 +32,34 @@ from patchwire.net.wire_log import WireLog
 if TYPE_CHECKING:
     from OpenSSL import SSL
 
+SCHEMES = ["none", "basic", "digest", "bearer"]
+
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="On 127.0.0.1. [default: any free one]")
-@click.option("--auth", type=click.Choice(["none", "basic"]), default="none", show_default=True)
-@click.option("--user", help="For --auth basic.")
-@click.option("--password", help='For --auth basic: "env:NAME", "file:PATH", "keyring:SERVICE/USER" or a text.')
+@click.option("--auth", type=click.Choice(SCHEMES), default="none", show_default=True)
+@click.option("--user", help="For --auth basic and digest.")
+@click.option("--password", metavar="SECRET", help='"env:NAME", "file:PATH", "keyring:SERVICE/USER" or a text.')
+@click.option("--token", metavar="SECRET", help="For --auth bearer; written like --password.")
+@click.option("--realm", default="patchwire", show_default=True, help="What the challenge names.")
+@click.option(
+    "--algorithm",
+    metavar="NAME",
+    multiple=True,
+    help=f"For --auth digest: {', '.join(ALGORITHMS)}, also with -sess. May be repeated. [default: SHA-256, MD5]",
+)
+@click.option(
+    "--qop", multiple=True, type=click.Choice(["auth", "auth-int", "none"]), help="May be repeated. [default: auth]"
+)
+@click.option("--userhash", is_flag=True, help="Ask for the user name as a hash.")
+@click.option("--nonce-lifetime", type=float, default=300.0, show_default=True, metavar="SECONDS")
+@click.option(
+    "--nonce-uses",
+    type=click.Choice(["parallel", "ordered", "once"]),
+    default="parallel",
+    show_default=True,
+    help="Which nonce counts are accepted: in any order, only the next, only one.",
+)
 @click.option("--documents", metavar="FILE", help='What is there: NDJSON lines {"path": "/a", "body": ...}.')
 @click.option("--create-missing", is_flag=True, help="Let a merge patch create the document that it names.")
 @click.option("--record", metavar="FILE", help="One NDJSON line for each change that was applied.")
@@ -54,6 +77,13 @@ def serve(
     auth: str,
     user: str | None,
     password: str | None,
+    token: str | None,
+    realm: str,
+    algorithm: tuple[str, ...],
+    qop: tuple[str, ...],
+    userhash: bool,
+    nonce_lifetime: float,
+    nonce_uses: Uses,
     documents: str | None,
     create_missing: bool,
     record: str | None,
@@ -69,7 +99,8 @@ def serve(
 
     The first line of standard output is {"listening": "http://127.0.0.1:PORT"}.
     """
-    app = App(_requirement(auth, user, password), create_missing)
+    guard = AuthOptions(auth, user, password, token, realm, algorithm, qop, userhash, nonce_lifetime, nonce_uses)
+    app = App(verifier(guard), create_missing)
     context = server_tls(TlsOptions(tls, certificate, key, key_password, authority, client_ca), now())
     log = exits.log_line if verbose else None
     stored = read_documents(Path(documents)) if documents else {}
@@ -110,19 +141,6 @@ async def _serve(
         url = await nursery.start(run)
         sys.stdout.buffer.write(msgspec.json.encode({"listening": url}) + b"\n")
         sys.stdout.buffer.flush()
-
-
-def _requirement(auth: str, user: str | None, password: str | None) -> Basic | None:
-    if auth == "none":
-        if user is not None or password is not None:
-            raise click.UsageError("--user and --password need --auth basic")
-        return None
-    if user is None or password is None:
-        raise click.UsageError("--auth basic needs --user and --password")
-    try:
-        return Basic(Credentials(user, secret_option("--password", password).reveal()))
-    except LocalProtocolError as error:
-        raise InputError("serve", str(error)) from None
 
 
 def _open(name: str) -> BinaryIO:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from patchwire.errors import LocalProtocolError, SettingsError
 from patchwire.files.read import TooLongError, describe, read_at_most
 from patchwire.files.secrets import read_secret
-from patchwire.settings.authentication import authentication_for
+from patchwire.settings.authentication import credentials_of
 from patchwire.settings.connection import (
     ConnectionSettings,
     material_names,
@@ -82,7 +82,7 @@ def connection_from(
 def _try_out(place: str, settings: ConnectionSettings) -> None:
     """What credentials or certificates cannot be is said here, where the file has a name."""
     try:
-        authentication_for(settings)
+        credentials_of(settings)
         if settings.origin.scheme == "https":
             from patchwire.tls.context import client_context  # OpenSSL takes a while to load
 

@@ -65,6 +65,13 @@ def quoted_string(text: str, position: int) -> tuple[str, int]:
     return _quoted_pair.sub(r"\1", match[1]), match.end()
 
 
+def quote(text: str) -> str:
+    """`text` as a quoted-string, which `quoted_string` reads back. It must hold no control character but tab."""
+    if '"' in text or "\\" in text:
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
 def token_or_quoted_string(text: str, position: int) -> tuple[str, int]:
     """The value of a parameter, in either form."""
     return quoted_string(text, position) if text[position : position + 1] == '"' else token(text, position)

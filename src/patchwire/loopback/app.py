@@ -11,10 +11,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from patchwire.auth.verify.verdict import Refused, Verifier
 from patchwire.delivery.json_values import ContentRefusedError, Fault, parse_json
 from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
 from patchwire.http.message import Headers, Request, Response
-from patchwire.loopback.authorization import Requirement, authorize
 from patchwire.loopback.content import media_type_of, refused_content
 from patchwire.loopback.documents import Document, document_of, patched
 from patchwire.loopback.preconditions import failed_precondition
@@ -39,7 +39,8 @@ class Change(Struct, frozen=True):
 class App(Struct, frozen=True):
     """A store of JSON documents, each at the path of its URL, which GET reads, PUT replaces and PATCH changes."""
 
-    requirement: Requirement = None
+    verifier: Verifier | None = None
+    """Who may use it; None: anyone. What a verifier remembers of nonces is the one thing that changes here."""
     create_missing: bool = False
     """Whether a merge patch for a path without document creates one (RFC 5789 section 2)."""
 
@@ -50,16 +51,28 @@ class App(Struct, frozen=True):
 
         Nothing is raised for a bad request. The order of checks is that of RFC 9110 section 13.2.1.
         """
+        refusal = self._unauthorized(request, now, has_body=True)
+        if refusal is not None:
+            return finished(refusal, request.method, now), None
         response, change = self._answer(request, documents)
-        return finished(response, request.method, now), change
+        response = finished(response, request.method, now)
+        return response if self.verifier is None else self.verifier.signed(request, response, now), change
 
     def refuse(self, request: Request, documents: Mapping[str, Document], now: float) -> Response | None:
         """The refusal that stands whatever the content will be, else None.
 
         For a request whose content waits for 100 (Continue): RFC 9110 section 10.1.1.
         """
-        refusal = self._refusal(request, documents)
+        refusal = self._unauthorized(request, now, has_body=False)
+        if refusal is None:
+            refusal = self._refusal(request, documents)
+            if refusal is not None:  # there will be no other look at its credentials
+                self._unauthorized(request, now, has_body=True)
         return None if refusal is None else finished(refusal, request.method, now)
+
+    def _unauthorized(self, request: Request, now: float, *, has_body: bool) -> Response | None:
+        verdict = None if self.verifier is None else self.verifier.judge(request, now, has_body=has_body)
+        return problem(verdict.status, verdict.reason, verdict.headers) if isinstance(verdict, Refused) else None
 
     def _answer(self, request: Request, documents: Mapping[str, Document]) -> tuple[Response, Change | None]:
         refusal = self._refusal(request, documents)
@@ -79,7 +92,7 @@ class App(Struct, frozen=True):
         return Response(200, (*_representation(documents[path]), _ACCEPT_PATCH), documents[path].body), None
 
     def _refusal(self, request: Request, documents: Mapping[str, Document]) -> Response | None:
-        refusal = authorize(request, self.requirement) or refused_method(request.method)
+        refusal = refused_method(request.method)
         if refusal is not None or request.method == "OPTIONS":
             return refusal
         document = documents.get(path_of(request))

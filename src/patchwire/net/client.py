@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -11,17 +11,19 @@ import msgspec
 import trio
 from msgspec import UNSET, UnsetType
 
+from patchwire.auth.flow import Send
 from patchwire.delivery.request import RequestMaker, implied_media_type
 from patchwire.errors import LocalProtocolError, PatchwireError, Sent
 from patchwire.http.message import Request, Response
-from patchwire.net.body import BodySource, FileBody, IterableBody
+from patchwire.net.body import BodySource, FactoryBody, FileBody, IterableBody
 from patchwire.net.connection import Connection, Reply
-from patchwire.net.credentials import CredentialsGate
 from patchwire.net.deadlines import Deadlines
+from patchwire.net.elsewhere import Elsewhere
 from patchwire.net.opening import open_connection
-from patchwire.net.perform import perform
+from patchwire.net.perform import Performer
 from patchwire.net.pool import Pool
-from patchwire.net.wire_log import WireLog
+from patchwire.net.sources import cnonce
+from patchwire.net.wire_log import WireLog, logger
 from patchwire.settings.authentication import authentication_for
 from patchwire.settings.connection import ConnectionSettings
 
@@ -36,7 +38,8 @@ class PatchClient:
     request: Sent.NO, nothing of it was taken by the network; Sent.MAYBE, it may have been acted upon.
     `patchwire.outcome_of` makes an Outcome of either.
 
-    `wire_log` is given each line of the wire log, secrets redacted.
+    `wire_log` is given each line of the wire log, secrets redacted; by default the logger `patchwire.wire` is, at
+    level DEBUG.
     """
 
     def __init__(
@@ -45,12 +48,19 @@ class PatchClient:
         if max_connections < 1:
             raise ValueError("max_connections must be at least 1")
         self.settings = settings
-        self._authentication = authentication_for(settings)
         self._maker = RequestMaker(settings)
+        wire_log = logger() if wire_log is None else wire_log
         self._wire_log = wire_log
         self._pool = Pool(self._connect, max_connections)
-        self._credentials = CredentialsGate(needed=settings.carries_credentials)
+        self._performer = Performer(
+            authentication_for(settings, cnonce),
+            carries_credentials=settings.carries_credentials,
+            redirects=settings.redirects,
+            secret_fields=settings.secret_fields,
+            wire_log=wire_log,
+        )
         self._deadlines = Deadlines(settings.limits.read_timeout)
+        self._elsewhere = Elsewhere(settings, self._deadlines, wire_log)
         self._watch: trio.CancelScope | None = None
 
     async def __aenter__(self) -> Self:
@@ -75,7 +85,7 @@ class PatchClient:
         *,
         json: Any = UNSET,
         text: str | None = None,
-        body: bytes | AsyncIterable[bytes] | None = None,
+        body: bytes | AsyncIterable[bytes] | Callable[[], AsyncIterable[bytes]] | None = None,
         file: str | os.PathLike[str] | None = None,
         media_type: str | None = None,
         if_match: str | None = None,
@@ -85,12 +95,14 @@ class PatchClient:
         """PATCH the resource at the base URL and `path`: the final response, whatever its status.
 
         Exactly one body: `json` (a dict is a merge patch, a list a JSON Patch, unless `media_type` says otherwise),
-        `text` (UTF-8), `body` (bytes; or an async iterable, sent in chunks as it comes), or `file` (a path). All but
-        a dict or a list need `media_type`. `if_match` is an entity tag with its quotes.
+        `text` (UTF-8), `body` (bytes; or an async iterable, sent in chunks as it comes; or a function that makes
+        one each time), or `file` (a path). All but a dict or a list need `media_type`. `if_match` is an entity tag
+        with its quotes.
 
         Raises LocalProtocolError where HTTP does not allow the request, and TransportError or RemoteProtocolError
         where no complete response head came; CredentialsRejectedError once the server has rejected the credentials.
-        A response whose head came whole and whose body did not is returned, with its `error`.
+        A response whose head came whole and whose body did not is returned, with its `error`, which also says why a
+        redirect is not followed and why a body cannot be sent again.
         """
         return await self.request(
             "PATCH", path, json=json, text=text, body=body, file=file, media_type=media_type, if_match=if_match,
@@ -104,7 +116,7 @@ class PatchClient:
         *,
         json: Any = UNSET,
         text: str | None = None,
-        body: bytes | AsyncIterable[bytes] | None = None,
+        body: bytes | AsyncIterable[bytes] | Callable[[], AsyncIterable[bytes]] | None = None,
         file: str | os.PathLike[str] | None = None,
         media_type: str | None = None,
         if_match: str | None = None,
@@ -127,10 +139,13 @@ class PatchClient:
         if request.origin != self.settings.origin:
             raise LocalProtocolError(f"{request!r} does not go to {self.settings.origin}")
 
-        async def exchange(each: Request) -> Reply:
-            return await self._credentials.send(each, lambda wanted: self._exchange(wanted, source))
+        async def exchange(step: Send) -> Reply:
+            if not self._elsewhere.is_home(step.request):
+                self._start_watch()
+                return await self._elsewhere.exchange(step.request, source)
+            return await self._exchange(step.request, source)
 
-        reply, _ = await perform(self._authentication.flow(request), exchange)
+        reply, _ = await self._performer.perform(request, exchange, source)
         if reply.response is not None:
             return reply.response
         raise reply.error or PatchwireError("no response, and no reason for it")
@@ -148,12 +163,15 @@ class PatchClient:
                 return reply
 
     async def _connect(self) -> Connection:
-        if self._watch is None:
-            self._watch = trio.CancelScope()
-            trio.lowlevel.spawn_system_task(self._watch_deadlines, self._watch, name="patchwire deadlines")
+        self._start_watch()
         connection = await open_connection(self.settings, wire_log=self._wire_log)
         self._deadlines.add(connection)
         return connection
+
+    def _start_watch(self) -> None:
+        if self._watch is None:
+            self._watch = trio.CancelScope()
+            trio.lowlevel.spawn_system_task(self._watch_deadlines, self._watch, name="patchwire deadlines")
 
     async def _watch_deadlines(self, scope: trio.CancelScope) -> None:
         # A system task, so that a client needs no nursery, which would wrap the errors of its user's own block.
@@ -164,7 +182,7 @@ class PatchClient:
 def _body(
     json: Any,
     text: str | None,
-    body: bytes | AsyncIterable[bytes] | None,
+    body: bytes | AsyncIterable[bytes] | Callable[[], AsyncIterable[bytes]] | None,
     file: str | os.PathLike[str] | None,
     *,
     needed: bool,
@@ -192,4 +210,4 @@ def _body(
         return b"", FileBody(file)
     if body is None or isinstance(body, bytes | bytearray | memoryview):
         return bytes(body or b""), None
-    return b"", IterableBody(body)
+    return b"", FactoryBody(body) if callable(body) else IterableBody(body)

@@ -1,15 +1,11 @@
-"""Credentials that no server has accepted yet: they go out in one request at a time, lest they lock an account."""
+"""Credentials that no server has accepted yet go out in one conversation at a time, lest they lock an account."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import trio
 
-from patchwire.auth.flow import accepts
+from patchwire.auth.flow import FlowResult, Send, accepts
 from patchwire.errors import CredentialsRejectedError
-from patchwire.http.message import Request
-from patchwire.net.connection import Reply
 
 
 class CredentialsGate:
@@ -20,21 +16,33 @@ class CredentialsGate:
         self._rejected = False
         self._lock = trio.Lock()
 
-    async def send(self, request: Request, send: Callable[[Request], Awaitable[Reply]]) -> Reply:
-        """What `send` replies. CredentialsRejectedError, with nothing sent, after the server has rejected them."""
-        if self._open or request.header(b"authorization") is None:
-            return await send(request)
-        async with self._lock:
-            if self._rejected:
-                problem = "not sent, since the server has rejected these credentials"
-                raise CredentialsRejectedError(problem, origin=str(request.origin), status=401)
-            if not self._open:
-                reply = await send(request)
-                self._learn(reply)
-                return reply
-        return await send(request)
+    async def enter(self, step: Send) -> bool:
+        """Wait until the step may go. Whether the caller is alone with its credentials then, and has to `leave`.
 
-    def _learn(self, reply: Reply) -> None:
-        if reply.response is not None:
-            self._rejected = reply.response.status == 401
-            self._open = accepts(reply.response)
+        CredentialsRejectedError, with nothing sent, after the server has rejected them.
+        """
+        if step.after_rejection:
+            self._open = False
+        if self._open or not _carries_credentials(step):
+            return False
+        await self._lock.acquire()
+        if self._rejected:
+            self._lock.release()
+            problem = "not sent, since the server has rejected these credentials"
+            raise CredentialsRejectedError(problem, origin=str(step.request.origin), status=401)
+        if self._open:
+            self._lock.release()
+            return False
+        return True
+
+    def leave(self, result: FlowResult | None) -> None:
+        """Let the next go. `result` is what became of the conversation, if it has come to an end."""
+        if result is not None:
+            self._rejected = result.refusal is not None
+            self._open = result.doubt is None and accepts(result.response)
+        self._lock.release()
+
+
+def _carries_credentials(step: Send) -> bool:
+    request = step.request
+    return request.header(b"authorization") is not None or request.header(b"proxy-authorization") is not None

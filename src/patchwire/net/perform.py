@@ -1,25 +1,157 @@
-"""Driving an authentication flow over connections: the trio side of auth/flow.py."""
+"""Driving authentication flows over connections: the trio side of auth/flow.py."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from typing import Final
 
-from patchwire.auth.flow import Flow, FlowResult
+import msgspec
+import trio
+
+from patchwire.auth.flow import Answer, Authentication, Body, FlowResult, HashBody, Send, Tell, Wait
+from patchwire.errors import Sent, UnprovenResponseError
 from patchwire.http.message import Request
+from patchwire.http.redirects import FOLLOWABLE, Redirects, redirected
+from patchwire.net.body import BodySource
 from patchwire.net.connection import Reply
+from patchwire.net.credentials import CredentialsGate
+from patchwire.net.sources import now
+from patchwire.net.wire_log import WireLog, printable, time_of
+from patchwire.settings.secret import SECRET_FIELDS
+
+SPENT: Final = (
+    "the server asks for credentials after it has read the body, which came from a stream and cannot be read again; "
+    "send it with preemptive credentials, or give it as bytes or a file"
+)
+NOT_FOLLOWED: Final = Redirects(follow=())
+SECRETS: Final = frozenset(name.encode() for name in SECRET_FIELDS)
+SendStep = Callable[[Send], Awaitable[Reply]]
 
 
-async def perform(flow: Flow, send: Callable[[Request], Awaitable[Reply]]) -> tuple[Reply, FlowResult | None]:
-    """The reply to the flow's last request, and the flow's result, which is missing where no response came."""
-    try:
-        step = next(flow)
+class Performer:
+    """Drives the flows of one authentication, for any number of tasks side by side."""
+
+    def __init__(
+        self,
+        authentication: Authentication,
+        *,
+        carries_credentials: bool,
+        redirects: Redirects = NOT_FOLLOWED,
+        secret_fields: Collection[bytes] = (),
+        wire_log: WireLog | None = None,
+    ) -> None:
+        self._authentication = authentication
+        self._gate = CredentialsGate(needed=carries_credentials)
+        self._redirects = redirects
+        self._secret_fields = frozenset({*SECRETS, *secret_fields})
+        self._wire_log = wire_log
+        self._generation = authentication.generation
+        self._waiting = trio.lowlevel.ParkingLot()
+
+    async def perform(
+        self, request: Request, send: SendStep, source: BodySource | None = None
+    ) -> tuple[Reply, FlowResult | None]:
+        """The reply to the last request, and the result of its flow, which is missing where no response came.
+
+        A response whose sender has not proven what it must is no response: the reply has an UnprovenResponseError
+        in its place. Raises what `send` raises, CredentialsRejectedError and LocalProtocolError.
+        """
+        hops = 0
         while True:
-            reply = await send(step.request)
-            if reply.response is None:
-                return reply, None
-            try:
-                step = flow.send(reply.response)
-            except StopIteration as stop:
-                return reply, stop.value
-    finally:
-        flow.close()
+            reply, result = await self._converse(request, send, source)
+            response = reply.response
+            if response is None or response.status not in FOLLOWABLE:
+                return reply, result
+            onward = redirected(request, response, self._redirects, self._secret_fields)
+            if isinstance(onward, Request):
+                hops += 1
+                if hops > self._redirects.limit:
+                    onward = f"redirected more than {self._redirects.limit} times (redirects.limit)"
+                elif source is not None and source.is_spent:
+                    onward = f"{response.status} is not followed: the body came from a stream and has gone"
+            if not isinstance(onward, Request):
+                return _with_error(reply, onward), result
+            self._tell(Tell(f"{response.status}: goes on to {onward.origin}{onward.target.decode('ascii')}"))
+            request = onward
+
+    async def _converse(
+        self, request: Request, send: SendStep, source: BodySource | None
+    ) -> tuple[Reply, FlowResult | None]:
+        flow = self._authentication.flow(request, _body_of(source))
+        alone, result, reply = False, None, None
+        try:
+            step = next(flow)
+            while True:
+                answer: Answer = None
+                if isinstance(step, Send):
+                    if source is not None and source.is_spent:
+                        assert reply is not None  # noqa: S101 - something has read the body
+                        return _spent(reply)
+                    if not alone:
+                        alone = await self._gate.enter(step)
+                    reply = await send(step)
+                    answer = reply.response
+                    if answer is None:
+                        return reply, None
+                elif isinstance(step, Wait):
+                    if alone:  # who is waited for may need it
+                        alone = False
+                        self._gate.leave(None)
+                    await self._wait(step)
+                elif isinstance(step, HashBody):
+                    answer = None if source is None else await source.hash(step.algorithm)
+                else:
+                    self._tell(step)
+                try:
+                    step = flow.send(answer)
+                except StopIteration as stop:
+                    assert reply is not None  # noqa: S101 - a flow ends with a response
+                    result = stop.value
+                    return _proven(reply, result)
+                self._wake()
+        finally:
+            flow.close()
+            if alone:
+                self._gate.leave(result)
+            self._wake()
+
+    def _wake(self) -> None:
+        """Let those go on who wait for a change of the shared state, where there has been one."""
+        if self._authentication.generation != self._generation:
+            self._generation = self._authentication.generation
+            self._waiting.unpark_all()
+
+    async def _wait(self, step: Wait) -> None:
+        self._wake()
+        while self._authentication.generation == step.generation:
+            await self._waiting.park()
+
+    def _tell(self, step: Tell) -> None:
+        if self._wire_log is not None:
+            self._wire_log(f"{time_of(now())} * {printable(step.text.encode('utf-8'))}")
+
+
+def _body_of(source: BodySource | None) -> Body:
+    if source is None:
+        return Body.IN_REQUEST
+    return Body.REPLAYABLE if source.is_replayable else Body.ONE_SHOT
+
+
+def _spent(reply: Reply) -> tuple[Reply, FlowResult | None]:
+    reply = _with_error(reply, SPENT)
+    assert reply.response is not None  # noqa: S101 - who goes on has had one
+    return reply, FlowResult(reply.response)
+
+
+def _with_error(reply: Reply, problem: str | None) -> Reply:
+    assert reply.response is not None  # noqa: S101 - it is a response that has a problem
+    return msgspec.structs.replace(reply, response=msgspec.structs.replace(reply.response, error=problem))
+
+
+def _proven(reply: Reply, result: FlowResult) -> tuple[Reply, FlowResult | None]:
+    if result.doubt is None:
+        return reply, result
+    problem = f"answered with {result.response.status}, but {result.doubt}"
+    error = UnprovenResponseError(problem)
+    error.sent = Sent.MAYBE
+    return msgspec.structs.replace(reply, response=None, sent=Sent.MAYBE, error=error), result

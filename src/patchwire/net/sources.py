@@ -22,6 +22,11 @@ def identity() -> str:
     return secrets.token_hex(8)
 
 
+def cnonce() -> bytes:
+    """128 bits that nobody can foresee, in hexadecimal digits."""
+    return secrets.token_hex(16).encode("ascii")
+
+
 def boot_id() -> str:
     """What is the same until the machine starts anew; empty where the system does not tell."""
     try:

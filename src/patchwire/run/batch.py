@@ -33,9 +33,11 @@ from patchwire.files.outcomes import (
 from patchwire.files.records import LineReader
 from patchwire.files.writable import refuse_unwritable
 from patchwire.net.connection import Connection
-from patchwire.net.credentials import CredentialsGate
 from patchwire.net.deadlines import Deadlines
+from patchwire.net.elsewhere import Elsewhere
 from patchwire.net.opening import open_connection
+from patchwire.net.perform import Performer
+from patchwire.net.sources import cnonce
 from patchwire.net.wire_log import HIDDEN, WireLog
 from patchwire.run.dispatcher import Dispatcher
 from patchwire.run.input import open_records, refuse_pipe, validate
@@ -167,9 +169,15 @@ class _Run:
         self._settings = settings
         self._options = options
         self._wire_log = wire_log
-        self._authentication = authentication_for(settings)
-        self._credentials = CredentialsGate(needed=settings.carries_credentials)
+        self._performer = Performer(
+            authentication_for(settings, cnonce),
+            carries_credentials=settings.carries_credentials,
+            redirects=settings.redirects,
+            secret_fields=settings.secret_fields,
+            wire_log=wire_log,
+        )
         self._deadlines = Deadlines(settings.limits.read_timeout)
+        self._elsewhere = Elsewhere(settings, self._deadlines, wire_log)
         self._reading = trio.CancelScope()
         stop = trio.Event()
         self.gate = OriginGate(self._dial, options.patience, stop)
@@ -243,7 +251,7 @@ class _Run:
                 self.dispatcher.failures.append(self.intake.fault)
 
     async def _work(self) -> None:
-        sender = Sender(self._authentication, self.gate, self._credentials, self.pacer)
+        sender = Sender(self._performer, self.gate, self._elsewhere, self.pacer)
         worker = Worker(sender, self._delivering)
         try:
             delivery = await self.dispatcher.next_delivery(None)

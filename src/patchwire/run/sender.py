@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import trio
 
-from patchwire.auth.flow import Authentication, FlowResult
+from patchwire.auth.flow import FlowResult, Send
 from patchwire.errors import ConnectError, PatchwireError, Sent
 from patchwire.http.message import Request
 from patchwire.net.connection import Connection, Reply
-from patchwire.net.credentials import CredentialsGate
-from patchwire.net.perform import perform
+from patchwire.net.elsewhere import Elsewhere
+from patchwire.net.perform import Performer
 from patchwire.run.origin import OriginGate
 from patchwire.run.pacer import Pacer
 
 
 class Sender:
-    """Owns one connection at a time, which `gate` opens whenever it has none that is fit for use."""
+    """Owns one connection at a time, which `gate` opens whenever it has none that is fit for use. What is redirected
+    to another origin goes `elsewhere`.
+    """
 
-    def __init__(
-        self, authentication: Authentication, gate: OriginGate, credentials: CredentialsGate, pacer: Pacer
-    ) -> None:
-        self._authentication = authentication
+    def __init__(self, performer: Performer, gate: OriginGate, elsewhere: Elsewhere, pacer: Pacer) -> None:
+        self._performer = performer
         self._gate = gate
-        self._credentials = credentials
+        self._elsewhere = elsewhere
         self._pacer = pacer
         self._connection: Connection | None = None
         self._is_admitted = False
@@ -50,18 +50,19 @@ class Sender:
         Raises ConnectError, CredentialsRejectedError, LocalProtocolError and StoppedError: nothing was sent then.
         """
         self._keep_body = keep_body
-        return await perform(self._authentication.flow(request), self._send)
+        return await self._performer.perform(request, self._exchange)
 
-    async def _send(self, request: Request) -> Reply:
-        return await self._credentials.send(request, self._exchange)
-
-    async def _exchange(self, request: Request) -> Reply:
+    async def _exchange(self, step: Send) -> Reply:
+        request = step.request
         self._pacer.refuse_if_stopped()  # it may have waited for others to try the credentials
         if self._is_admitted:
             self._is_admitted = False
         else:
             await self._pacer.admit()
-        reply = await self._exchanged(request)
+        keep_body = self._keep_body or step.needs_body
+        if not self._elsewhere.is_home(request):
+            return await self._elsewhere.exchange(request, keep_body=keep_body)
+        reply = await self._exchanged(request, keep_body)
         self._pacer.observe(reply, self._sent_at)
         if reply.response is not None:
             self._gate.heard()
@@ -69,17 +70,17 @@ class Sender:
                 self.close()  # it asks for another connection (RFC 9110 section 15.5.20)
         return reply
 
-    async def _exchanged(self, request: Request) -> Reply:
+    async def _exchanged(self, request: Request, keep_body: bool) -> Reply:
         connection = self._connection
         if connection is not None and connection.usable:
-            reply = await self._on(connection, request)
+            reply = await self._on(connection, request, keep_body)
             if reply.sent is not Sent.NO:
                 return reply
             # An idle connection that the server has closed meanwhile is the ordinary end of it, and no attempt.
         connection = self._connection = await self._gate.connect()
         while True:
             self._pacer.refuse_if_stopped()  # a connection may have been long in coming
-            reply = await self._on(connection, request)
+            reply = await self._on(connection, request, keep_body)
             if isinstance(reply.error, ConnectError):
                 raise reply.error  # our certificate was rejected behind the handshake: the origin's state
             if reply.sent is not Sent.NO:
@@ -87,6 +88,6 @@ class Sender:
             failure = reply.error or PatchwireError("the connection was closed")
             connection = self._connection = await self._gate.connect_after(failure, str(request.origin))
 
-    async def _on(self, connection: Connection, request: Request) -> Reply:
+    async def _on(self, connection: Connection, request: Request, keep_body: bool) -> Reply:
         self._sent_at = trio.current_time()
-        return await connection.exchange(request, keep_body=self._keep_body)
+        return await connection.exchange(request, keep_body=keep_body)

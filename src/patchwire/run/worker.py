@@ -14,7 +14,14 @@ from patchwire.delivery.outcome import Attempt, Outcome, join, judge, untraced
 from patchwire.delivery.record import Record
 from patchwire.delivery.retry import Again, RetryPolicy, next_attempt, postponement
 from patchwire.delivery.validators import PRECONDITION_FAILED, is_strong
-from patchwire.errors import ConnectError, CredentialsRejectedError, LocalProtocolError, PatchwireError, Sent
+from patchwire.errors import (
+    ConnectError,
+    CredentialsRejectedError,
+    LocalProtocolError,
+    PatchwireError,
+    Sent,
+    UnprovenResponseError,
+)
 from patchwire.http.message import Request
 from patchwire.net.connection import Reply
 from patchwire.net.sources import jitter, now
@@ -43,6 +50,8 @@ class Delivery(Struct):
     """HTTP does not allow the request, or what it needs cannot be had."""
     unfinished: bool = False
     """The record was given up before its turn was over; if nothing may have been applied, a resume sends it."""
+    unproven: bool = False
+    """The answer may have come from somebody who does not know the password: nothing is sent after that."""
     under_way: bool = False
     """Whether an attempt is being made: its octets may be on their way."""
 
@@ -57,7 +66,8 @@ class Delivery(Struct):
     @property
     def at_an_end(self) -> bool:
         """Whether no further attempt makes sense."""
-        return self.refusal is not None or self.unreachable is not None or self.unsendable
+        stopped = self.refusal is not None or self.unreachable is not None
+        return stopped or self.unsendable or self.unproven
 
     def give_up(self) -> None:
         """The run is cancelled: an attempt that is under way may yet be applied."""
@@ -178,6 +188,7 @@ class Worker:
         delivery.under_way = False
         if result is not None:
             delivery.refusal = result.refusal
+        delivery.unproven = isinstance(reply.error, UnprovenResponseError)
         if reply.response is not None:
             preconditions.validators.learn(request, reply.response)
         delivery.attempts.append(self._judged(reply))

@@ -7,20 +7,30 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from patchwire.auth.credentials import Charset
+from patchwire.auth.digest import ALGORITHMS, QOPS, Qop, algorithm_named
 from patchwire.errors import LocalProtocolError, SettingsError
 from patchwire.http.exchange import Limits as ExchangeLimits
 from patchwire.http.message import Origin, Request, check_field, split_url, target_fault
+from patchwire.http.redirects import FOLLOWABLE, Redirects
 from patchwire.http.request_head import request_head
 from patchwire.settings.faults import fault_of
 from patchwire.settings.secret import REMEDY, SECRET_FIELDS, Secret, SecretReference, parse_reference
 from patchwire.settings.tls import DEFAULT_TLS, Material, TlsSettings
 
 AUTHORIZATION = "authorization"
-SCHEMES = ("none", "basic")
+SCHEMES = ("none", "basic", "digest")
 DEFAULT_UNKNOWN_STATUSES = (502, 504)
 """With these a gateway speaks for a server that may have acted."""
 OF_A_RECORD = {"content-type": "media_type", "if-match": "if_match"}
 """Fields that a record sets, and the member that it sets them with."""
+
+
+class DigestSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What of Digest is allowed, in order of preference: a name without -sess stands for both forms."""
+
+    algorithms: tuple[str, ...] = ALGORITHMS
+    qop: tuple[Qop, ...] = QOPS
 
 
 class Outcomes(Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,10 +75,13 @@ class ConnectionFile(Struct, frozen=True, forbid_unknown_fields=True):
     """What stands in a connection file, key by key; secrets are still references."""
 
     base_url: str
-    authentication: Literal["none", "basic"] = "none"
+    authentication: Literal["none", "basic", "digest"] = "none"
     user: str | None = None
     password: str | None = None
+    charset: Charset = "UTF-8"
     preemptive: bool = False
+    digest: DigestSettings = DigestSettings()
+    redirects: Redirects = Redirects()
     headers: dict[str, str] = {}
     tls: TlsFile = TlsFile()
     outcomes: Outcomes = Outcomes()
@@ -87,10 +100,14 @@ class ConnectionSettings(Struct, frozen=True):
     """Path of the base URL as written; a record's path goes behind it."""
     base_query: bytes
     """Query of the base URL, which goes before a record's own; b"" where there is none."""
-    authentication: Literal["none", "basic"] = "none"
+    authentication: Literal["none", "basic", "digest"] = "none"
     user: str = ""
     password: Secret = Secret("")
+    charset: Charset = "UTF-8"
+    """What user and password are encoded in where the server does not ask for UTF-8."""
     preemptive: bool = False
+    digest: DigestSettings = DigestSettings()
+    redirects: Redirects = Redirects()
     headers: tuple[tuple[bytes, Secret], ...] = ()
     secret_fields: frozenset[bytes] = frozenset()
     """Lower-case names of the fields whose values came from a secret; no log shows them."""
@@ -176,7 +193,10 @@ def resolve(
         authentication=connection.authentication,
         user=connection.user or "",
         password=secrets.get("password", Secret("")),
+        charset=connection.charset,
         preemptive=connection.preemptive,
+        digest=connection.digest,
+        redirects=connection.redirects,
         headers=tuple(headers),
         secret_fields=frozenset(
             key.removeprefix("headers.").lower().encode("latin-1") for key in secrets if key.startswith("headers.")
@@ -227,6 +247,15 @@ def _check_urls_and_limits(place: str, connection: ConnectionFile) -> None:
     for status in connection.outcomes.unknown_statuses:
         if not 500 <= status <= 599:
             raise SettingsError(place, f"outcomes.unknown_statuses: expected statuses from 500 to 599, got {status}")
+    _check_redirects(place, connection.redirects)
+
+
+def _check_redirects(place: str, redirects: Redirects) -> None:
+    for status in redirects.follow:
+        if status not in FOLLOWABLE:
+            raise SettingsError(place, f"redirects.follow: expected some of 301, 302, 307, 308, got {status}")
+    if not 1 <= redirects.limit <= 100:
+        raise SettingsError(place, f"redirects.limit: expected 1 to 100, got {redirects.limit}")
 
 
 def _check_tls(place: str, tls: TlsFile) -> None:
@@ -243,13 +272,29 @@ def _check_authentication(place: str, connection: ConnectionFile) -> None:
     if connection.authentication == "none":
         for key in ("user", "password"):
             if getattr(connection, key) is not None:
-                raise SettingsError(place, f'{key}: has no use with authentication = "none"; expected "basic"')
+                raise SettingsError(
+                    place, f'{key}: has no use with authentication = "none"; expected "basic" or "digest"'
+                )
+    if connection.authentication != "digest" and connection.digest != DigestSettings():
+        raise SettingsError(place, f'digest: has no use with authentication = "{connection.authentication}"')
+    if connection.authentication == "none":
         return
     for key in ("user", "password"):
         if getattr(connection, key) is None:
-            raise SettingsError(place, f'{key}: missing; authentication = "basic" needs it')
+            raise SettingsError(place, f'{key}: missing; authentication = "{connection.authentication}" needs it')
     if ":" in (connection.user or ""):
-        raise SettingsError(place, "user: a user name for Basic must not hold a colon")
+        raise SettingsError(place, "user: a user name must not hold a colon")
+    _check_digest(place, connection.digest)
+
+
+def _check_digest(place: str, digest: DigestSettings) -> None:
+    for name in digest.algorithms:
+        if algorithm_named(name) is None or name != name.upper().replace("-SESS", "-sess"):
+            known = ", ".join(ALGORITHMS)
+            raise SettingsError(place, f"digest.algorithms: expected some of {known}, also with -sess, got {name!r}")
+    for key in ("algorithms", "qop"):
+        if not getattr(digest, key):
+            raise SettingsError(place, f"digest.{key}: expected at least one")
 
 
 def _check_header(place: str, connection: ConnectionFile, name: str, text: str) -> None:

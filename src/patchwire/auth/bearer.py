@@ -1,0 +1,43 @@
+"""Bearer tokens (RFC 6750): whoever has one may use it, so it goes to its origin alone."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from patchwire.auth.challenge import Challenge
+from patchwire.auth.role import SERVER, Role
+from patchwire.auth.steady import SteadyAuthentication
+from patchwire.errors import LocalProtocolError
+from patchwire.http.message import Origin, Response
+
+_b64token = re.compile(r"[A-Za-z0-9\-._~+/]+=*").fullmatch
+
+
+def authorization(token: str) -> bytes:
+    """The value of the Authorization field (RFC 6750 section 2.1). LocalProtocolError where that cannot carry it."""
+    if not _b64token(token):
+        raise LocalProtocolError("the bearer token holds a character that no token may (RFC 6750 section 2.1)")
+    return f"Bearer {token}".encode("ascii")
+
+
+class BearerAuthentication(SteadyAuthentication):
+    """Sends a token that was obtained elsewhere."""
+
+    scheme: ClassVar[str] = "Bearer"
+
+    def __init__(self, token: str, origin: Origin | None, *, preemptive: bool, role: Role = SERVER) -> None:
+        self._field = authorization(token)
+        super().__init__(origin, preemptive=preemptive, role=role)
+
+    def value(self, challenge: Challenge | None) -> bytes:  # noqa: ARG002 - a token is the same for all
+        """The token."""
+        return self._field
+
+    def rejection(self, response: Response) -> str:
+        """What the server says of the token (RFC 6750 section 3)."""
+        challenge = self.rejecting(response)
+        said = [challenge.get(name) for name in ("error", "error_description")]
+        words = ": ".join(word[:200] for word in said if word) or "no reason given"
+        realm = "" if challenge.realm is None else f", realm {challenge.realm[:80]!r}"
+        return f"the token was rejected (Bearer{realm}): {words}"

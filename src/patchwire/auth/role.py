@@ -1,0 +1,28 @@
+"""Who asks for credentials: the origin server, or a proxy on the way to it (RFC 9110 sections 11.6 and 11.7)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from patchwire.http.message import Response
+
+
+class Role(Struct, frozen=True):
+    """The status that asks for credentials, and the fields of the conversation about them, in lower case."""
+
+    status: int
+    challenge: bytes
+    credentials: bytes
+    info: bytes
+    owner: str
+    """As it is called in a message."""
+
+    def is_asked_by(self, response: Response) -> bool:
+        """Whether the response asks for credentials."""
+        return response.status == self.status
+
+
+SERVER: Final = Role(401, b"www-authenticate", b"Authorization", b"authentication-info", "the server")
+PROXY: Final = Role(407, b"proxy-authenticate", b"Proxy-Authorization", b"proxy-authentication-info", "the proxy")

@@ -1,0 +1,69 @@
+"""Credentials that are the same for every request, such as those of Basic and Bearer: sent at once, or when asked."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from patchwire.auth.challenge import Challenge, parse
+from patchwire.auth.flow import Body, Flow, FlowResult, Send, Tell, send, send_held_back
+from patchwire.auth.protection import ProtectionSpaces, directory_of
+from patchwire.auth.role import SERVER, Role
+from patchwire.http.message import Origin, Request, Response
+
+
+class SteadyAuthentication(ABC):
+    """Sends credentials at once when `preemptive`, else from the first challenge on within its protection space.
+
+    Credentials go to `origin` alone; for a proxy, `origin` is None and `role` says so.
+    """
+
+    scheme: ClassVar[str]
+    """In its usual case."""
+    generation = 0
+
+    def __init__(self, origin: Origin | None, *, preemptive: bool, role: Role = SERVER) -> None:
+        self._origin = origin
+        self._preemptive = preemptive
+        self._role = role
+        self._spaces: ProtectionSpaces[bytes] = ProtectionSpaces()
+        self._value = self.value(None)
+
+    @abstractmethod
+    def value(self, challenge: Challenge | None) -> bytes:
+        """The credentials, as the challenge wants them if there is one."""
+
+    @abstractmethod
+    def rejection(self, response: Response) -> str:
+        """What is said of a response that rejects them."""
+
+    def rejecting(self, response: Response) -> Challenge:
+        """The challenge of this scheme in a response; one without parameters where there is none."""
+        for challenge in parse(response.all_values(self._role.challenge)):
+            if challenge.scheme == self.scheme.lower():
+                return challenge
+        return Challenge(self.scheme.lower())
+
+    def flow(self, request: Request, body: Body = Body.IN_REQUEST) -> Flow:
+        """The conversation for one request. Its result names a refusal when the server rejects the credentials."""
+        if self._origin is not None and request.origin != self._origin:
+            return FlowResult((yield from send(Send(request))))
+        role = self._role
+        value = self._value if self._preemptive else self._spaces.find(request)
+        if value is None:
+            response = yield from send_held_back(Send(request), body)
+            if not role.is_asked_by(response):
+                return FlowResult(response)
+            offered = parse(response.all_values(role.challenge))
+            schemes = ", ".join(offer.scheme[:80] for offer in offered[:8]) or "no scheme at all"
+            challenge = next((offer for offer in offered if offer.scheme == self.scheme.lower()), None)
+            if challenge is None:
+                return FlowResult(response, f"{role.owner} offers {schemes}, this connection has {self.scheme}")
+            yield Tell(f"{role.owner} offers {schemes}; chosen: {self.scheme}")
+            value = self.value(challenge)
+        response = yield from send(Send(request.with_header(role.credentials, value)))
+        if role.is_asked_by(response):
+            return FlowResult(response, self.rejection(response))
+        if not self._preemptive:
+            self._spaces.add(directory_of(request) if self._origin is not None else b"/", value)
+        return FlowResult(response)

@@ -1,0 +1,1 @@
+"""The server's side of authentication, on the functions that the client's side uses."""

@@ -1,0 +1,100 @@
+"""Whom patchwire serve lets in, and what it asks of them."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+import click
+from msgspec import Struct
+
+from patchwire.auth.credentials import Credentials
+from patchwire.auth.digest import QOPS
+from patchwire.auth.verify.basic import BasicVerifier
+from patchwire.auth.verify.bearer import BearerVerifier
+from patchwire.auth.verify.digest import DigestDemands, DigestVerifier
+from patchwire.auth.verify.nonces import ServerNonces, Uses
+from patchwire.auth.verify.verdict import Verifier
+from patchwire.cli.serve_tls import secret_option
+from patchwire.errors import InputError, LocalProtocolError
+
+DEFAULT_ALGORITHMS: Final = ("SHA-256", "MD5")
+DEFAULT_QOP: Final = ("auth",)
+
+
+class AuthOptions(Struct, frozen=True):
+    """The options of the command, as they were given."""
+
+    auth: str
+    user: str | None
+    password: str | None
+    token: str | None
+    realm: str
+    algorithms: tuple[str, ...]
+    qop: tuple[str, ...]
+    userhash: bool
+    nonce_lifetime: float
+    nonce_uses: Uses
+
+    def __repr__(self) -> str:
+        """Password and token may stand in the open here."""
+        return f"<AuthOptions {self.auth}>"
+
+
+def verifier(options: AuthOptions) -> Verifier | None:
+    """What judges requests; None where anyone may come. A UsageError or an InputError names what is at fault."""
+    _check(options)
+    if options.auth == "none":
+        return None
+    if not options.realm.isprintable():
+        raise InputError("--realm", "holds a character that cannot be sent")
+    try:
+        if options.auth == "bearer":
+            return _bearer(options)
+        user, password = options.user or "", secret_option("--password", options.password or "").reveal()
+        Credentials(user, password)
+        if options.auth == "basic":
+            return BasicVerifier(options.realm, {user: password})
+        return _digest(options, {user: password})
+    except LocalProtocolError as error:
+        raise InputError("serve", str(error)) from None
+
+
+def _bearer(options: AuthOptions) -> BearerVerifier:
+    from patchwire.auth.bearer import authorization
+
+    token = secret_option("--token", options.token or "").reveal()
+    authorization(token)
+    return BearerVerifier(options.realm, {token: "bearer"})
+
+
+def _digest(options: AuthOptions, passwords: dict[str, str]) -> DigestVerifier:
+    qop = options.qop or DEFAULT_QOP
+    if "none" in qop and len(qop) > 1:
+        raise click.UsageError("--qop none stands alone")
+    demands = DigestDemands(
+        realm=options.realm,
+        algorithms=options.algorithms or DEFAULT_ALGORITHMS,
+        qops=tuple(each for each in QOPS if each in qop),
+        userhash=options.userhash,
+    )
+    nonces = ServerNonces(
+        secrets.token_bytes(32), secrets.token_bytes, lifetime=options.nonce_lifetime, uses=options.nonce_uses
+    )
+    return DigestVerifier(demands, passwords, nonces)
+
+
+def _check(options: AuthOptions) -> None:
+    needs = {"none": (), "basic": ("user", "password"), "digest": ("user", "password"), "bearer": ("token",)}
+    needed = needs[options.auth]
+    for name in ("user", "password", "token"):
+        given = getattr(options, name) is not None
+        if given and name not in needed:
+            users = " or ".join(scheme for scheme, names in needs.items() if name in names)
+            raise click.UsageError(f"--{name} needs --auth {users}")
+        if not given and name in needed:
+            raise click.UsageError(f"--auth {options.auth} needs {' and '.join(f'--{each}' for each in needed)}")
+    if options.auth != "digest" and (options.algorithms or options.qop or options.userhash):
+        raise click.UsageError("--algorithm, --qop and --userhash need --auth digest")
+    if not options.nonce_lifetime > 0:
+        raise click.UsageError("--nonce-lifetime must be above 0")
