@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 
 START_SECONDS = 15.0  # nginx itself retries a failed bind for 2.5 seconds
 STOP_SECONDS = 10.0
+ANNOUNCE_SECONDS = 30.0  # an interpreter and its imports on a busy machine
+
+_LISTENING = re.compile(r'^\{"listening": ?"(http://[^"]+)"\}$', re.MULTILINE)
 
 
 class PortTakenError(Exception):
@@ -42,6 +46,19 @@ def wait_until_bound(process: subprocess.Popen[bytes], directory: Path, pid_file
     if process.poll() is not None and "Address already in use" in said:
         raise PortTakenError
     raise RuntimeError(f"{pid_file.removesuffix('.pid')} did not start:\n{said}")
+
+
+def announced_url(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Return the URL that the server names in its log once it listens, as `{"listening": "http://127.0.0.1:PORT"}`.
+
+    Raises RuntimeError with all that the log says where it ends or stays silent.
+    """
+    deadline = time.monotonic() + ANNOUNCE_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := _LISTENING.search(text_of(log)):
+            return found[1]
+        time.sleep(0.02)
+    raise RuntimeError(f"{log.stem} did not start:\n{text_of(log)}")
 
 
 def text_of(path: Path) -> str:
