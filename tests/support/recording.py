@@ -1,0 +1,46 @@
+"""A plain HTTP server in the test's own process that stands behind a proxy and keeps what came through."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.support.answers import Answered
+
+
+@contextmanager
+def recording_backend() -> Iterator[tuple[str, list[Answered]]]:
+    """Yield the URL of a server that answers every PATCH with 200, and the growing list of what it has answered."""
+    answered: list[Answered] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_PATCH(self) -> None:
+            length = int(self.headers["Content-Length"] or 0)
+            body = self.rfile.read(length)
+            if len(body) < length:
+                self.close_connection = True
+                return
+            answered.append(Answered(self.command, self.path, 200, body, self.headers["Authorization"] or ""))
+            answer = json.dumps({"path": self.path}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """The list of requests is the log."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", answered
+        finally:
+            server.shutdown()
+            thread.join()
