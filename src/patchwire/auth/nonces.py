@@ -53,7 +53,7 @@ class End(Enum):
 class Nonce:
     """A nonce, and what was made of it. Only the ledger changes it."""
 
-    __slots__ = ("accepted", "count", "flying", "is_free", "is_over", "is_shared", "session")
+    __slots__ = ("accepted", "count", "flying", "has_taught", "is_free", "is_over", "is_shared", "session")
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -64,6 +64,7 @@ class Nonce:
         self.is_shared = False
         """Whether others may claim it; until it has been accepted only who has brought it may."""
         self.is_over = False
+        self.has_taught = False
 
 
 class Claim(Struct, frozen=True):
@@ -139,8 +140,7 @@ class NonceLedger:
         nonce = self._added(session)
         nonce.is_shared = True
         self._put_back(nonce)
-        if self.use is not Use.PARALLEL:
-            claim.nonce.is_over = True
+        claim.nonce.is_over = True
 
     def settle(self, claim: Claim, end: End) -> None:
         """Say what became of a claim."""
@@ -191,8 +191,9 @@ class NonceLedger:
     def _learn(self, claim: Claim, end: End) -> None:
         """From a rejection: whether the server minds how its nonces are used."""
         nonce = claim.nonce
-        if nonce.is_over or claim.is_fresh or self.use is Use.ONCE:
+        if nonce.has_taught or claim.is_fresh or self.use is Use.ONCE:
             return  # said already; or about the password
+        nonce.has_taught = True
         if nonce.accepted >= (PROVEN if self.use is Use.PARALLEL else LIVES):
             self._short_lives = 0
             return

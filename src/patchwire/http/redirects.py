@@ -42,7 +42,7 @@ def redirected(
     if location is None:
         return f"{response.status} names no Location"
     try:
-        url = urljoin(f"{request.origin}{request.target.decode('ascii')}", location.decode("latin-1"))
+        url = urljoin(_url_of(request), location.decode("latin-1"))
         origin, target = split_url(url.partition("#")[0])
     except (LocalProtocolError, ValueError):
         return f"{response.status} names a Location that cannot be followed"
@@ -51,6 +51,8 @@ def redirected(
     place = f"{origin}{target.partition(b'?')[0].decode('ascii')}"
     if response.status not in redirects.follow:
         return f"{response.status} to {place} is not followed (redirects.follow)"
+    if not request.target.startswith(b"/"):
+        target = f"{origin}{target.decode('ascii')}".encode("ascii")
     if origin == request.origin:
         return Request(request.method, origin, target, request.headers, request.body)
     if not redirects.other_origins:
@@ -60,3 +62,8 @@ def redirected(
     dropped = {b"host", *secret_fields}
     kept = tuple(line for line in request.headers if line[0].lower() not in dropped)
     return Request(request.method, origin, target, kept, request.body)
+
+
+def _url_of(request: Request) -> str:
+    target = request.target.decode("ascii")
+    return f"{request.origin}{target}" if target.startswith("/") else target

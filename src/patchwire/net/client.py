@@ -20,7 +20,7 @@ from patchwire.net.connection import Connection, Reply
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.elsewhere import Elsewhere
 from patchwire.net.opening import open_connection
-from patchwire.net.perform import Performer
+from patchwire.net.perform import MayGo, Performer
 from patchwire.net.pool import Pool
 from patchwire.net.sources import cnonce
 from patchwire.net.wire_log import WireLog, logger
@@ -139,22 +139,24 @@ class PatchClient:
         if request.origin != self.settings.origin:
             raise LocalProtocolError(f"{request!r} does not go to {self.settings.origin}")
 
-        async def exchange(step: Send) -> Reply:
+        async def exchange(step: Send, may_go: MayGo) -> Reply | None:
             if not self._elsewhere.is_home(step.request):
                 self._start_watch()
                 return await self._elsewhere.exchange(step.request, source)
-            return await self._exchange(step.request, source)
+            return await self._exchange(step.request, source, may_go)
 
         reply, _ = await self._performer.perform(request, exchange, source)
         if reply.response is not None:
             return reply.response
         raise reply.error or PatchwireError("no response, and no reason for it")
 
-    async def _exchange(self, request: Request, source: BodySource | None) -> Reply:
+    async def _exchange(self, request: Request, source: BodySource | None, may_go: MayGo) -> Reply | None:
         while True:
             connection = await self._pool.acquire()
             try:
                 await trio.lowlevel.checkpoint_if_cancelled()  # the exchange sends before it first waits
+                if not may_go():
+                    return None
                 reply = await connection.exchange(request, source)
             finally:
                 self._pool.release(connection)

@@ -23,7 +23,7 @@ class CredentialsGate:
         """
         if step.after_rejection:
             self._open = False
-        if self._open or not _carries_credentials(step):
+        if self.lets_through(step):
             return False
         await self._lock.acquire()
         if self._rejected:
@@ -34,6 +34,10 @@ class CredentialsGate:
             self._lock.release()
             return False
         return True
+
+    def lets_through(self, step: Send) -> bool:
+        """Whether the step may go side by side with others: it has no credentials, or they are known to be good."""
+        return self._open or not _carries_credentials(step)
 
     def leave(self, result: FlowResult | None) -> None:
         """Let the next go. `result` is what became of the conversation, if it has come to an end."""

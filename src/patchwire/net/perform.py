@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -25,7 +26,11 @@ SPENT: Final = (
 )
 NOT_FOLLOWED: Final = Redirects(follow=())
 SECRETS: Final = frozenset(name.encode() for name in SECRET_FIELDS)
-SendStep = Callable[[Send], Awaitable[Reply]]
+MayGo = Callable[[], bool]
+SendStep = Callable[[Send, MayGo], Awaitable[Reply | None]]
+"""Sends a step's request. Right before it does it asks whether it still may; where not, it sends nothing and returns
+None, to be called again.
+"""
 
 
 class Performer:
@@ -87,9 +92,12 @@ class Performer:
                     if source is not None and source.is_spent:
                         assert reply is not None  # noqa: S101 - something has read the body
                         return _spent(reply)
-                    if not alone:
-                        alone = await self._gate.enter(step)
-                    reply = await send(step)
+                    received = None
+                    while received is None:
+                        if not alone:
+                            alone = await self._gate.enter(step)
+                        received = await send(step, _always if alone else partial(self._gate.lets_through, step))
+                    reply = received
                     answer = reply.response
                     if answer is None:
                         return reply, None
@@ -129,6 +137,10 @@ class Performer:
     def _tell(self, step: Tell) -> None:
         if self._wire_log is not None:
             self._wire_log(f"{time_of(now())} * {printable(step.text.encode('utf-8'))}")
+
+
+def _always() -> bool:
+    return True
 
 
 def _body_of(source: BodySource | None) -> Body:

@@ -9,7 +9,7 @@ from patchwire.errors import ConnectError, PatchwireError, Sent
 from patchwire.http.message import Request
 from patchwire.net.connection import Connection, Reply
 from patchwire.net.elsewhere import Elsewhere
-from patchwire.net.perform import Performer
+from patchwire.net.perform import MayGo, Performer
 from patchwire.run.origin import OriginGate
 from patchwire.run.pacer import Pacer
 
@@ -52,7 +52,7 @@ class Sender:
         self._keep_body = keep_body
         return await self._performer.perform(request, self._exchange)
 
-    async def _exchange(self, step: Send) -> Reply:
+    async def _exchange(self, step: Send, may_go: MayGo) -> Reply | None:
         request = step.request
         self._pacer.refuse_if_stopped()  # it may have waited for others to try the credentials
         if self._is_admitted:
@@ -62,7 +62,10 @@ class Sender:
         keep_body = self._keep_body or step.needs_body
         if not self._elsewhere.is_home(request):
             return await self._elsewhere.exchange(request, keep_body=keep_body)
-        reply = await self._exchanged(request, keep_body)
+        reply = await self._exchanged(request, keep_body, may_go)
+        if reply is None:
+            self._is_admitted = True  # the pace has counted it already
+            return None
         self._pacer.observe(reply, self._sent_at)
         if reply.response is not None:
             self._gate.heard()
@@ -70,7 +73,9 @@ class Sender:
                 self.close()  # it asks for another connection (RFC 9110 section 15.5.20)
         return reply
 
-    async def _exchanged(self, request: Request, keep_body: bool) -> Reply:
+    async def _exchanged(self, request: Request, keep_body: bool, may_go: MayGo) -> Reply | None:
+        if not may_go():
+            return None
         connection = self._connection
         if connection is not None and connection.usable:
             reply = await self._on(connection, request, keep_body)
@@ -80,6 +85,8 @@ class Sender:
         connection = self._connection = await self._gate.connect()
         while True:
             self._pacer.refuse_if_stopped()  # a connection may have been long in coming
+            if not may_go():
+                return None
             reply = await self._on(connection, request, keep_body)
             if isinstance(reply.error, ConnectError):
                 raise reply.error  # our certificate was rejected behind the handshake: the origin's state

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+
+from patchwire.auth.digest import ALGORITHMS, QOPS, Terms
+from patchwire.auth.digest_choice import Challenged, choose, read, rejection, story
+from patchwire.auth.nonces import End
+from patchwire.auth.role import PROXY, SERVER
+from patchwire.http.message import Response
+
+MD5, SHA = 'Digest realm="r", nonce="n", qop=auth', 'Digest realm="r", nonce="n", qop=auth, algorithm=SHA-256'
+
+
+def challenged(*lines: str) -> Challenged:
+    headers = tuple((b"WWW-Authenticate", line.encode()) for line in lines)
+    return read(Response(401, headers), SERVER, QOPS)
+
+
+def chosen(*lines: str, allowed: tuple[str, ...] = ALGORITHMS, before: str | None = None) -> Terms | str:
+    accepted = None if before is None else challenged(before).offers[0]
+    return choose(challenged(*lines), allowed, lambda realm: accepted if realm == b"r" else None)
+
+
+@pytest.mark.parametrize(
+    "lines", [(SHA, MD5), (MD5, SHA), (f"{MD5}, {SHA}",), ("Basic realm=x", MD5, SHA), (f"Blackmagic, {SHA}, {MD5}",)]
+)
+def test_the_strongest_of_all_challenges_is_chosen_wherever_it_stands(lines: tuple[str, ...]) -> None:
+    terms = chosen(*lines)
+    assert isinstance(terms, Terms)
+    assert terms.algorithm.name == "SHA-256"
+
+
+@pytest.mark.parametrize(
+    ("lines", "allowed", "why"),
+    [((MD5,), ("SHA-256",), "Digest MD5, not among SHA-256, this connection has Digest"),
+     (("Basic realm=x, Negotiate",), ALGORITHMS, "basic, negotiate, this connection has Digest"),
+     (("Digest realm=r",), ALGORITHMS, "Digest that cannot be answered (it has no nonce), this connection has Digest"),
+     ((), ALGORITHMS, "no scheme at all, this connection has Digest"),
+     (("a,b,c,d,e,f",), ALGORITHMS, "a, b, c, d and 2 more, this connection has Digest")],
+)  # fmt: skip
+def test_where_none_can_be_answered_it_is_said_what_there_was(
+    lines: tuple[str, ...], allowed: tuple[str, ...], why: str
+) -> None:
+    assert chosen(*lines, allowed=allowed) == why
+
+
+def test_an_offer_that_cannot_be_answered_hides_no_other() -> None:
+    assert isinstance(chosen('Digest realm="r", nonce="n", algorithm=SHA-3', MD5), Terms)
+
+
+def test_a_weaker_algorithm_than_was_accepted_is_refused() -> None:
+    assert chosen(MD5, before=SHA) == "only Digest MD5, where SHA-256 was accepted before"
+    assert isinstance(chosen(SHA, before=MD5), Terms)
+    assert isinstance(chosen(MD5, before=MD5), Terms)
+    assert isinstance(chosen(MD5.replace('"r"', '"other"'), before=SHA), Terms)
+
+
+def test_what_a_rejection_says_of_the_nonce_is_that_of_its_own_realm() -> None:
+    terms = challenged(SHA).offers[0]
+    other = 'Digest realm="other", nonce="n", stale=true'
+    assert challenged(SHA).end(terms) is End.REJECTED
+    assert challenged(MD5, f"{SHA}, stale=true").end(terms) is End.STALE
+    assert challenged(other).end(terms) is End.LOST
+    assert challenged(other, SHA).end(terms) is End.REJECTED
+
+
+def test_a_proxy_is_read_from_its_own_field() -> None:
+    response = Response(407, ((b"Proxy-Authenticate", SHA.encode()), (b"WWW-Authenticate", b"Basic")))
+    found = read(response, PROXY, QOPS)
+    assert (len(found.offers), found.others) == (1, [])
+
+
+def test_the_log_tells_what_was_offered_and_why_it_was_chosen() -> None:
+    found = challenged(MD5, SHA, "Basic realm=x", "Digest realm=r")
+    terms = found.offers[1]
+    assert story(found, terms) == (
+        "Digest MD5, Digest SHA-256, basic, Digest that cannot be answered (it has no nonce); "
+        "chosen: Digest SHA-256 with qop auth, realm 'r', as the most preferred"
+    )
+    assert "with no qop" in story(found, challenged("Digest realm=r, nonce=n").offers[0])
+    assert rejection("svc", terms) == "user 'svc' or its password was rejected (Digest SHA-256, realm 'r')"

@@ -1,0 +1,491 @@
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from patchwire import Outcome, PatchwireError, Sent, connection_from, outcome_of
+from patchwire.auth.basic import BasicAuthentication
+from patchwire.auth.credentials import Credentials
+from patchwire.auth.flow import Answer, Body, Flow, FlowResult, Send, Wait
+from patchwire.errors import ConnectionLostError, CredentialsRejectedError, UnprovenResponseError
+from patchwire.http.message import Origin, Request, Response, request_to
+from patchwire.loopback.app import App
+from patchwire.loopback.documents import document_of
+from patchwire.net import PatchClient
+from patchwire.net.connection import Reply
+from patchwire.net.perform import MayGo, Performer
+from patchwire.net.server import serve
+from patchwire.net.sources import now
+from tests.support.cancelling import cancelled_at_every_checkpoint
+from tests.support.digest_peer import DigestOrigin, digest_verifier, without_proof
+from tests.support.origins import OK, Origins, status
+from tests.support.peer import listening
+
+MERGE = "application/merge-patch+json"
+DIGEST: dict[str, Any] = {"authentication": "digest", "user": "svc", "password": "literal:canary"}
+BASIC: dict[str, Any] = {"authentication": "basic", "user": "svc", "password": "literal:canary"}
+
+
+def against(
+    peer: Callable[[trio.SocketStream], Awaitable[None]],
+    job: Callable[[PatchClient], Awaitable[Any]],
+    lines: list[str] | None = None,
+    **settings: Any,
+) -> None:
+    async def main() -> None:
+        with trio.fail_after(20):
+            async with listening(peer) as origin:
+                connection = connection_from({"base_url": str(origin), **settings})
+                async with PatchClient(connection, wire_log=None if lines is None else lines.append) as client:
+                    await job(client)
+
+    trio.run(main)
+
+
+def against_server(verifier: Any, job: Callable[[PatchClient], Awaitable[Any]], **settings: Any) -> dict[str, Any]:
+    """The documents of the embedded server behind the verifier."""
+    documents = {f"/{n}": document_of(b"{}") for n in range(40)}
+
+    async def main() -> None:
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+
+                async def run(task_status: trio.TaskStatus[str]) -> None:
+                    await serve(App(verifier), documents, now=now, task_status=task_status)
+
+                url = await nursery.start(run)
+                async with PatchClient(connection_from({"base_url": url, **DIGEST, **settings})) as client:
+                    await job(client)
+                nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    return documents
+
+
+# --- many tasks
+
+
+@pytest.mark.parametrize("uses", ["parallel", "ordered", "once"])
+def test_many_tasks_share_a_connection_file_and_are_asked_a_handful_of_times(uses: Any) -> None:
+    origin = DigestOrigin(digest_verifier(uses))
+
+    async def job(client: PatchClient) -> None:
+        statuses: Counter[int] = Counter()
+
+        async def change(number: int) -> None:
+            for step in range(10):
+                statuses[(await client.patch(f"/{number}/{step}", json={})).status] += 1
+
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(change, number)
+        assert statuses == {200: 200}
+
+    against(origin, job, **DIGEST)
+    assert len(origin.applied) == len(set(origin.applied)) == 200
+    assert origin.refused <= (1 if uses == "parallel" else 40)
+
+
+def test_a_wrong_password_is_sent_once_however_many_tasks_have_it() -> None:
+    origin = DigestOrigin(digest_verifier())
+
+    async def job(client: PatchClient) -> None:
+        ends: Counter[str] = Counter()
+
+        async def change(number: int) -> None:
+            try:
+                ends[str((await client.patch(f"/{number}", json={})).status)] += 1
+            except CredentialsRejectedError as error:
+                assert error.sent is Sent.NO
+                ends["kept back"] += 1
+
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(change, number)
+        assert ends == {"401": 1, "kept back": 19}
+
+    against(origin, job, **{**DIGEST, "password": "literal:wrong"})
+    assert (origin.with_credentials, origin.applied) == (1, [])
+
+
+def test_a_password_that_is_changed_in_mid_run_is_tried_once_more_after_what_was_in_flight() -> None:
+    right, other = digest_verifier(), digest_verifier()
+    other._users = {"svc": Credentials("svc", "changed")}
+    origin = DigestOrigin(right)
+
+    async def job(client: PatchClient) -> None:
+        assert (await client.patch("/0", json={})).status == 200
+        origin.verifier = other
+        tried = origin.with_credentials
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(swallowed, client, number)
+        # Those that were side by side before the first rejection came back, and one with a new nonce.
+        assert origin.with_credentials - tried <= 8 + 1
+
+    async def swallowed(client: PatchClient, number: int) -> None:
+        with suppress(CredentialsRejectedError):
+            assert (await client.patch(f"/x{number}", json={})).status == 401
+
+    against(origin, job, **DIGEST)
+    assert origin.applied == ["/0"]
+
+
+def test_whoever_waits_goes_on_when_who_is_waited_for_is_cancelled() -> None:
+    verifier = digest_verifier()
+    stuck = trio.Event()
+
+    async def peer(stream: trio.SocketStream) -> None:
+        origin = DigestOrigin(verifier)
+        if not stuck.is_set():
+            stuck.set()
+            await trio.sleep_forever()
+        await origin(stream)
+
+    async def job(client: PatchClient) -> None:
+        async with trio.open_nursery() as nursery:
+            scope = trio.CancelScope()
+            nursery.start_soon(cancelled_change, client, scope)
+            await stuck.wait()
+            done: list[int] = []
+
+            async def change(number: int) -> None:
+                done.append((await client.patch(f"/{number}", json={})).status)
+
+            for number in range(5):
+                nursery.start_soon(change, number)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert done == []
+            scope.cancel()
+        assert done == [200] * 5
+
+    async def cancelled_change(client: PatchClient, scope: trio.CancelScope) -> None:
+        with scope:
+            await client.patch("/stuck", json={})
+
+    against(peer, job, **DIGEST)
+
+
+def test_cancelled_at_any_checkpoint_it_leaves_the_others_their_turn() -> None:
+    async def main() -> None:
+        origin = DigestOrigin(digest_verifier("ordered"))
+        async with listening(origin) as place:
+            settings = connection_from({"base_url": str(place), **DIGEST})
+
+            async def work() -> None:
+                async with PatchClient(settings) as client:
+
+                    async def change(number: int) -> None:
+                        await client.patch(f"/{number}", json={})
+
+                    async with trio.open_nursery() as nursery:
+                        for number in range(4):
+                            nursery.start_soon(change, number)
+
+            await cancelled_at_every_checkpoint(work)
+
+    trio.run(main)
+
+
+# --- what the server must prove
+
+
+@pytest.mark.parametrize("qop", ["auth", "auth-int"])
+def test_an_answer_without_its_proof_is_an_error_whose_outcome_is_unknown(qop: str) -> None:
+    origin = DigestOrigin(digest_verifier(qops=(qop,)), lie=without_proof)
+
+    async def job(client: PatchClient) -> None:
+        with pytest.raises(UnprovenResponseError, match=r"answered with 200, but the server does not prove") as caught:
+            await client.patch("/a", json={})
+        assert caught.value.sent is Sent.MAYBE
+        assert outcome_of(caught.value) is Outcome.UNKNOWN
+
+    against(origin, job, **DIGEST)
+    assert origin.applied == ["/a"]
+
+
+def test_an_answer_whose_body_was_changed_on_its_way_is_not_believed() -> None:
+    def forged(response: Response) -> Response:
+        return Response(response.status, response.headers, b'{"forged": 1}')
+
+    origin = DigestOrigin(digest_verifier(qops=("auth-int",)), lie=forged)
+
+    async def job(client: PatchClient) -> None:
+        with pytest.raises(UnprovenResponseError, match="it is wrong"):
+            await client.patch("/a", json={})
+
+    against(origin, job, **DIGEST)
+
+
+# --- bodies
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    yield b'{"n": '
+    yield b"1}"
+
+
+@pytest.mark.parametrize("qop", ["auth", "auth-int"])
+def test_every_kind_of_body_goes_with_digest(tmp_path: Path, qop: str) -> None:
+    (tmp_path / "change.json").write_bytes(b'{"n": 1}')
+
+    async def job(client: PatchClient) -> None:
+        bodies: list[dict[str, Any]] = [
+            {"body": b'{"n": 1}'}, {"file": tmp_path / "change.json"}, {"body": pieces},
+            *([{"body": pieces()}] if qop == "auth" else []),
+        ]  # fmt: skip
+        for number, body in enumerate(bodies):
+            assert (await client.patch(f"/{number}", media_type=MERGE, **body)).status == 200
+        for number, body in enumerate(bodies[:3]):
+            assert (await client.patch(f"/{number + 10}", media_type=MERGE, **body)).status == 200
+
+    documents = against_server(digest_verifier(qops=(qop,), lifetime=1e12), job)
+    changed = [number for number in range(40) if documents[f"/{number}"].body != b"{}"]
+    assert changed == [*range(4 if qop == "auth" else 3), 10, 11, 12]
+    assert {documents[f"/{number}"].body for number in changed} == {b'{"n":1}'}
+
+
+@pytest.mark.parametrize("settings", [DIGEST, BASIC])
+def test_a_stream_that_was_read_before_the_challenge_ends_rejected_with_the_remedy_and_goes_out_once(
+    settings: dict[str, Any],
+) -> None:
+    bodies: list[bytes] = []
+    challenge = 'WWW-Authenticate: Digest realm="r", nonce="n", qop=auth, Basic realm="r"'
+
+    async def peer(stream: trio.SocketStream) -> None:
+        buffer = b""
+        while b"0\r\n\r\n" not in buffer:  # it knows nothing of Expect
+            buffer += await stream.receive_some()
+        bodies.append(buffer.partition(b"\r\n\r\n")[2])
+        await stream.send_all(status(401, challenge))
+
+    async def job(client: PatchClient) -> None:
+        response = await client.patch("/a", body=pieces(), media_type=MERGE)
+        assert outcome_of(response) is Outcome.REJECTED
+        assert (response.status, response.error) == (
+            401,
+            "the server asks for credentials after it has read the body, which came from a stream and cannot be read "
+            "again; send it with preemptive credentials, or give it as bytes or a file",
+        )
+
+    against(peer, job, **settings)
+    assert bodies == [b'6\r\n{"n": \r\n2\r\n1}\r\n0\r\n\r\n']
+
+
+# --- redirects
+
+
+def moved(code: int, to: str) -> bytes:
+    return status(code, f"Location: {to}")
+
+
+@pytest.mark.parametrize("code", [307, 308])
+def test_a_redirect_within_the_origin_is_followed_with_method_and_body(code: int) -> None:
+    origin = Origins(lambda _, target, __: OK if target == "/new" else moved(code, "/new"))
+
+    async def job(client: PatchClient) -> None:
+        assert (await client.patch("/old", json={"n": 1})).status == 200
+
+    against(origin, job)
+    assert origin.seen == [("PATCH", "/old", b'{"n":1}'), ("PATCH", "/new", b'{"n":1}')]
+
+
+@pytest.mark.parametrize("code", [301, 302, 303])
+def test_what_may_turn_into_a_get_is_not_followed(code: int) -> None:
+    origin = Origins(lambda *_: moved(code, "/new"))
+
+    async def job(client: PatchClient) -> None:
+        response = await client.patch("/old", json={})
+        assert response.status == code
+        assert code == 303 or "is not followed (redirects.follow)" in (response.error or "")
+        assert outcome_of(response) is (Outcome.UNKNOWN if code == 303 else Outcome.REJECTED)
+
+    against(origin, job)
+    assert len(origin.seen) == 1
+
+
+def test_a_ring_of_redirects_comes_to_an_end() -> None:
+    origin = Origins(lambda *_: moved(307, "/a"))
+
+    async def job(client: PatchClient) -> None:
+        response = await client.patch("/a", json={})
+        assert response.error == "redirected more than 5 times (redirects.limit)"
+
+    against(origin, job)
+    assert len(origin.seen) == 6
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("scheme", [DIGEST, {**DIGEST, "preemptive": True}, {**BASIC, "preemptive": True}])
+def test_another_origin_never_gets_credentials_and_is_asked_only_if_that_is_allowed(
+    scheme: dict[str, Any], allowed: bool
+) -> None:
+    other = Origins(lambda *_: OK)
+
+    async def main() -> None:
+        with trio.fail_after(20):
+            async with listening(other) as there:
+                first = DigestOrigin(
+                    digest_verifier(), lambda _: Response(307, ((b"Location", f"{there}/x".encode()),))
+                )
+                basic = Origins(lambda *_: moved(307, f"{there}/x"))
+                async with listening(first if scheme["authentication"] == "digest" else basic) as here:
+                    settings = connection_from(
+                        {"base_url": str(here), **scheme, "redirects": {"other_origins": allowed},
+                         "headers": {"X-Key": "literal:canary", "Cookie": "literal:canary", "X-Open": "1"}}
+                    )  # fmt: skip
+                    async with PatchClient(settings) as client:
+                        response = await client.patch("/a", json={"n": 1})
+        if allowed:
+            assert response.status == 200
+        else:
+            assert response.error == f"307 to another origin, {there}/x, is not followed (redirects.other_origins)"
+
+    trio.run(main)
+    assert len(other.seen) == allowed
+    for fields in other.fields:
+        assert fields["x-open"] == "1"
+        assert not {"authorization", "x-key", "cookie"} & set(fields)
+        assert "canary" not in repr(fields)
+
+
+def test_another_origin_that_asks_for_credentials_gets_none() -> None:
+    other = Origins(lambda *_: status(401, "WWW-Authenticate: Basic realm=r, Digest realm=r, nonce=n, qop=auth"))
+
+    async def main() -> None:
+        async with listening(other) as there, listening(Origins(lambda *_: moved(308, f"{there}/x"))) as here:
+            redirects = {"other_origins": True}
+            settings = connection_from({"base_url": str(here), **DIGEST, "redirects": redirects})
+            async with PatchClient(settings) as client:
+                assert (await client.patch("/a", json={})).status == 401
+
+    trio.run(main)
+    assert [fields.get("authorization") for fields in other.fields] == [None]
+
+
+def test_another_origin_that_cannot_be_reached_is_an_error_that_nothing_was_sent_there() -> None:
+    async def job(client: PatchClient) -> None:
+        with pytest.raises(PatchwireError, match="refused") as caught:
+            await client.patch("/a", json={})
+        assert caught.value.sent is Sent.NO
+
+    against(Origins(lambda *_: moved(307, "http://127.0.0.1:1/x")), job, redirects={"other_origins": True})
+
+
+def test_a_stream_that_has_gone_is_not_sent_to_where_it_is_redirected() -> None:
+    async def peer(stream: trio.SocketStream) -> None:
+        buffer = b""
+        while b"0\r\n\r\n" not in buffer:
+            buffer += await stream.receive_some()
+        await stream.send_all(moved(307, "/new"))
+
+    async def job(client: PatchClient) -> None:
+        response = await client.patch("/a", body=pieces(), media_type=MERGE)
+        assert response.error == "307 is not followed: the body came from a stream and has gone"
+
+    against(peer, job)
+
+
+# --- the log
+
+
+def test_the_log_tells_the_story_of_an_authentication_and_no_proof() -> None:
+    origin = DigestOrigin(digest_verifier(), lambda _: Response(307, ((b"Location", b"/b"),)))
+    lines: list[str] = []
+
+    async def job(client: PatchClient) -> None:
+        await client.patch("/a", json={})
+
+    against(origin, job, lines, **DIGEST)
+    story = [line.partition(" ")[2] for line in lines if " * " in line]
+    assert story[0] == (
+        "* the server offers Digest SHA-256, Digest MD5; chosen: Digest SHA-256 with qop auth, realm 'r', "
+        "as the most preferred"
+    )
+    assert story[1].startswith("* 307: goes on to http://127.0.0.1:")
+    text = "\n".join(lines)
+    assert 'Authorization: Digest username="svc", realm="r", nonce="' in text
+    assert "response=***, algorithm=SHA-256" in text
+    assert "Authentication-Info: qop=auth, rspauth=***, cnonce=" in text
+    assert "canary" not in text
+
+
+def test_the_logger_of_the_wire_gets_the_same_lines(caplog: pytest.LogCaptureFixture) -> None:
+    async def job(client: PatchClient) -> None:
+        await client.patch("/a", json={})
+
+    against(Origins(lambda *_: OK), job)
+    assert caplog.messages == []
+    with caplog.at_level(logging.DEBUG, "patchwire.wire"):
+        against(Origins(lambda *_: OK), job)
+    assert any(message.endswith("> PATCH /a HTTP/1.1") for message in caplog.messages)
+
+
+# --- the driver itself
+
+PATCH = request_to("PATCH", "http://h/a", body=b"{}")
+
+
+class Waiting:
+    """Waits until its generation changes, then sends."""
+
+    generation = 0
+
+    def flow(self, request: Request, body: Body = Body.IN_REQUEST) -> Flow:
+        answer: Answer = None
+        if request.target == b"/wait":
+            yield Wait(self.generation)
+        else:
+            self.generation += 1
+        answer = yield Send(request)
+        assert isinstance(answer, Response)
+        return FlowResult(answer)
+
+
+def test_who_waits_is_resumed_when_the_generation_changes_and_not_before() -> None:
+    async def main() -> None:
+        performer = Performer(Waiting(), carries_credentials=False)
+        sent: list[bytes] = []
+
+        async def send(step: Send, may_go: MayGo) -> Reply:
+            sent.append(step.request.target)
+            await trio.lowlevel.checkpoint()
+            return Reply(Response(200), Sent.YES, None, 1, 1, False)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(performer.perform, request_to("PATCH", "http://h/wait"), send)
+            await trio.testing.wait_all_tasks_blocked()
+            assert sent == []
+            await performer.perform(PATCH, send)
+        assert sent == [b"/a", b"/wait"]
+
+    trio.run(main)
+
+
+def test_what_sending_raises_is_raised_and_lets_the_next_go() -> None:
+    async def main() -> None:
+        authentication = BasicAuthentication(Credentials("u", "p"), Origin("http", "h", 80), preemptive=True)
+        performer = Performer(authentication, carries_credentials=True)
+
+        async def fail(step: Send, may_go: MayGo) -> Reply:
+            raise ConnectionLostError("broken", origin="http://h", sent=Sent.MAYBE)
+
+        async def answer(step: Send, may_go: MayGo) -> Reply:
+            return Reply(Response(200), Sent.YES, None, 1, 1, False)
+
+        for _ in range(2):
+            with pytest.raises(ConnectionLostError):
+                await performer.perform(PATCH, fail)
+        reply, result = await performer.perform(PATCH, answer)
+        assert result == FlowResult(Response(200))
+        assert reply.response == Response(200)
+
+    trio.run(main)
