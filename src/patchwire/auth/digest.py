@@ -80,17 +80,20 @@ class Session:
     `cnonce` stays the same for the nonce, as -sess demands of those who compute the key once and allows to others.
     """
 
-    __slots__ = ("_key", "_opening", "_rest", "_tail", "cnonce", "terms")
+    __slots__ = ("_hash", "_key", "_opening", "_rest", "_tail", "cnonce", "needs_body", "terms")
 
     def __init__(self, terms: Terms, credentials: Credentials, cnonce: bytes) -> None:
         self.terms = terms
         self.cnonce = cnonce
+        self.needs_body = "auth-int" in terms.qops
+        """Whether the proof of a response may cover its body."""
         user, password = credentials.octets(utf8=terms.utf8)
         hashed = terms.algorithm.hash
         key = hashed(b"%b:%b:%b" % (user, terms.realm, password))
         if terms.algorithm.is_session:
             key = hashed(b"%b:%b:%b" % (key, terms.nonce, cnonce))
-        self._key = key
+        self._hash = _constructor(terms.algorithm.hash_name)
+        self._key = b"%b:%b:" % (key, terms.nonce)
         nonce, realm = _quoted(terms.nonce), _quoted(terms.realm)
         self._opening = f"Digest {_username(terms, user)}, realm={realm}, nonce={nonce}, uri="
         tail = f", algorithm={terms.algorithm.name}" if terms.names_algorithm else ""
@@ -109,32 +112,27 @@ class Session:
         response = self.response(method, target, nonce_count, body_hash)
         uri = quote(target.decode("latin-1"))
         count = f"{nonce_count:08x}" if self.terms.qop is not None else ""
-        return f'{self._opening}{uri}, response="{response.decode("ascii")}"{self._tail}{count}{self._rest}'
+        return f'{self._opening}{uri}, response="{response}"{self._tail}{count}{self._rest}'
 
-    def response(self, method: str, target: bytes, nonce_count: int, body_hash: bytes | None) -> bytes:
+    def response(self, method: str, target: bytes, nonce_count: int, body_hash: bytes | None) -> str:
         """What answers the challenge, in hexadecimal digits (RFC 7616 section 3.4.1)."""
         return self._hashed(method.encode("latin-1"), target, nonce_count, self.terms.qop, body_hash)
 
-    def rspauth(self, target: bytes, nonce_count: int, qop: Qop | None, body_hash: bytes | None) -> bytes:
+    def rspauth(self, target: bytes, nonce_count: int, qop: Qop | None, body_hash: bytes | None) -> str:
         """What proves that the server knows the password too (RFC 7616 section 3.5)."""
         return self._hashed(b"", target, nonce_count, qop, body_hash)
 
-    def _hashed(
-        self, method: bytes, target: bytes, nonce_count: int, qop: Qop | None, body_hash: bytes | None
-    ) -> bytes:
-        terms = self.terms
-        hashed = terms.algorithm.hash
-        if qop is None:
-            return hashed(b"%b:%b:%b" % (self._key, terms.nonce, hashed(b"%b:%b" % (method, target))))
-        if qop == "auth":
-            a2 = b"%b:%b" % (method, target)
-        else:
+    def _hashed(self, method: bytes, target: bytes, nonce_count: int, qop: Qop | None, body_hash: bytes | None) -> str:
+        hashed = self._hash
+        a2 = b"%b:%b" % (method, target)
+        if qop == "auth-int":
             assert body_hash is not None  # noqa: S101 - the caller has seen that qop is auth-int
-            a2 = b"%b:%b:%b" % (method, target, body_hash)
-        return hashed(
-            b"%b:%b:%08x:%b:%b:%b"
-            % (self._key, terms.nonce, nonce_count, self.cnonce, qop.encode("ascii"), hashed(a2))
-        )
+            a2 = b"%b:%b" % (a2, body_hash)
+        data = hashed(a2).hexdigest().encode("ascii")
+        if qop is not None:
+            data = b"%08x:%b:%b:%b" % (nonce_count, self.cnonce, qop.encode("ascii"), data)
+        digest: str = hashed(self._key + data).hexdigest()
+        return digest
 
     def __repr__(self) -> str:
         """Never shows the key."""
@@ -237,7 +235,7 @@ def fault_of_proof(
             return "it covers a body that did not come whole"
         body_hash = session.terms.algorithm.hash(body)
     expected = session.rspauth(target, nonce_count, qop, body_hash)
-    return None if compare_digest(expected, proof.lower().encode("latin-1")) else "it is wrong"
+    return None if compare_digest(expected.encode("ascii"), proof.lower().encode("latin-1")) else "it is wrong"
 
 
 def strongest(offers: Sequence[Terms], allowed: Sequence[str] = ALGORITHMS) -> Terms | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from copy import copy
 from urllib.parse import urlsplit
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from patchwire.errors import LocalProtocolError
 from patchwire.http.fields import http_date, retry_after
@@ -21,7 +23,8 @@ STANDARD_METHODS = frozenset(
 
 _token = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 # RFC 9110 section 5.5: visible octets, with blanks only between them.
-_field_value = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?").fullmatch
+_FIELD_OCTETS = bytes(octet for octet in range(256) if octet == 0x09 or (octet >= 0x20 and octet != 0x7F))
+_BLANKS = (b" ", b"\t")
 _TARGET_CHARACTER = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})"
 _origin_form = re.compile(rb"/" + _TARGET_CHARACTER + rb"*").fullmatch
 _valid_start = re.compile(_TARGET_CHARACTER + rb"*").match
@@ -85,13 +88,22 @@ class Request(Struct, frozen=True):
 
     def with_header(self, name: bytes, value: bytes) -> Request:
         """The same request with this field in place of any of its name."""
-        kept = self.without_header(name).headers
-        return Request(self.method, self.origin, self.target, (*kept, (name, value)), self.body)
+        check_field(name, value)
+        return self._with_headers((*self._headers_but(name), (name, value)))
 
     def without_header(self, name: bytes) -> Request:
         """The same request without any field of this name."""
-        kept = tuple(line for line in self.headers if line[0].lower() != name.lower())
-        return Request(self.method, self.origin, self.target, kept, self.body)
+        return self._with_headers(self._headers_but(name))
+
+    def _headers_but(self, name: bytes) -> Headers:
+        lower = name.lower()
+        return tuple([line for line in self.headers if line[0].lower() != lower])
+
+    def _with_headers(self, headers: Headers) -> Request:
+        """The same request with fields that were checked; the rest was, when it was made."""
+        request = copy(self)
+        force_setattr(request, "headers", headers)
+        return request
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of the field, or None. `name` in lower case."""
@@ -194,7 +206,7 @@ def check_field(name: bytes, value: bytes) -> None:
     """LocalProtocolError unless name and value are a field line that cannot become two (RFC 9110 section 5)."""
     if not _token(name):
         raise LocalProtocolError(f"{_show(name)} is no field name: a field name is a token")
-    if not _field_value(value):
+    if value.translate(None, _FIELD_OCTETS) or value[:1] in _BLANKS or value[-1:] in _BLANKS:
         where = _first_fault(value)
         raise LocalProtocolError(f"field {_show(name)}: character {where + 1} of its value is not allowed there")
     if name.lower() in (b"content-length", b"transfer-encoding"):

@@ -96,7 +96,7 @@ class DigestVerifier:
         if answer.qop is not None:
             session = answer.session
             body_hash = session.terms.algorithm.hash(response.body) if answer.qop == "auth-int" else None
-            proof = session.rspauth(request.target, answer.count, answer.qop, body_hash).decode("ascii")
+            proof = session.rspauth(request.target, answer.count, answer.qop, body_hash)
             cnonce = quote(session.cnonce.decode("latin-1"))
             parts.append(f'qop={answer.qop}, rspauth="{proof}", cnonce={cnonce}, nc={answer.count:08x}')
         if self._nonces.uses == "once" or self._nonces.age(answer.session.terms.nonce, now) > RENEWED_AT:
@@ -202,7 +202,7 @@ class DigestVerifier:
             return True  # what is to be hashed is still to come
         body_hash = session.terms.algorithm.hash(request.body) if answer.qop == "auth-int" else None
         expected = session.response(request.method, request.target, answer.count, body_hash)
-        return compare_digest(expected, (given.get("response") or "").encode("latin-1"))
+        return compare_digest(expected.encode("ascii"), (given.get("response") or "").encode("latin-1"))
 
 
 def _algorithm(name: str) -> Algorithm:
