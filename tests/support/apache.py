@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,6 +28,16 @@ needs_apache = pytest.mark.skipif(APACHE is None, reason="Apache is not installe
 
 _MODULES = Path("/usr/lib/apache2/modules")  # where Debian puts them
 _START_ATTEMPTS = 5
+_TLS = """
+LogLevel warn ssl:info
+SSLEngine on
+SSLProtocol -all +TLSv1.2 +TLSv1.3
+SSLSessionCache none
+SSLCertificateFile server.pem
+SSLCertificateKeyFile server.pem
+RequestHeader set X-Client-Subject "expr=%{SSL_CLIENT_S_DN}"
+SetEnv proxy-sendcl 1
+"""
 
 
 @dataclass(frozen=True)
@@ -41,14 +51,12 @@ class Processed:
 
 
 @dataclass(frozen=True)
-class ApacheServer:
-    """A running Apache: where it answers, its process id, its files, and what it has let through."""
+class ApacheProcess:
+    """A running Apache: its port on 127.0.0.1, its process id, and its files."""
 
-    base_url: str
     port: int
     pid: int
     directory: Path
-    processed: list[Processed]
 
     def access_log(self) -> list[tuple[str, str, int]]:
         """Method, path and status of each request that Apache has answered, refusals too; complete once it stopped."""
@@ -58,6 +66,14 @@ class ApacheServer:
     def error_log(self) -> str:
         """What Apache has to say, failed handshakes among it."""
         return text_of(self.directory / "error.log")
+
+
+@dataclass(frozen=True)
+class ApacheServer(ApacheProcess):
+    """An Apache that speaks TLS: where it answers, and what it has let through."""
+
+    base_url: str
+    processed: list[Processed]
 
 
 @contextmanager
@@ -79,16 +95,30 @@ def apache_server(
     """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "server.pem").write_bytes(certificate.combined_pem)
+    directives = f"{_TLS}\n{directives}"
     if client_authority is not None:
         (directory / "clients.pem").write_bytes(client_authority)
         directives = f"SSLCACertificateFile clients.pem\nSSLVerifyDepth 3\nSSLVerifyClient {verify}\n{directives}"
     processed: list[Processed] = []
     with _backend(processed) as backend_port:
-        process, port = _start(directory, backend_port, directives)
-        try:
-            yield ApacheServer(f"https://{host}:{port}", port, process.pid, directory, processed)
-        finally:
-            stop(process)
+        directives = f'ProxyPass "/" "http://127.0.0.1:{backend_port}/" disablereuse=on\n{directives}'
+        with apache_process(directory, ("headers", "proxy", "proxy_http", "ssl"), directives) as process:
+            port = process.port
+            yield ApacheServer(port, process.pid, directory, f"https://{host}:{port}", processed)
+
+
+@contextmanager
+def apache_process(directory: Path, modules: Iterable[str], directives: str) -> Iterator[ApacheProcess]:
+    """Yield an Apache with these modules and directives on a free port of 127.0.0.1, and stop it by its pid after.
+
+    Everything that it writes stays in `directory`. Raises RuntimeError with its own words where it does not start.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    process, port = _start(directory, modules, directives)
+    try:
+        yield ApacheProcess(port, process.pid, directory)
+    finally:
+        stop(process)
 
 
 @contextmanager
@@ -122,11 +152,11 @@ def _backend(processed: list[Processed]) -> Iterator[int]:
             thread.join()
 
 
-def _start(directory: Path, backend_port: int, directives: str) -> tuple[subprocess.Popen[bytes], int]:
+def _start(directory: Path, modules: Iterable[str], directives: str) -> tuple[subprocess.Popen[bytes], int]:
     """Return the ready process and its port, having tried other ports where one was taken."""
     for _ in range(_START_ATTEMPTS):
         port = free_port()
-        (directory / "apache.conf").write_text(_config(directory, port, backend_port, directives), encoding="utf-8")
+        (directory / "apache.conf").write_text(_config(directory, port, modules, directives), encoding="utf-8")
         process = _spawn(directory)
         try:
             wait_until_bound(process, directory, "apache.pid")
@@ -139,10 +169,11 @@ def _start(directory: Path, backend_port: int, directives: str) -> tuple[subproc
     raise RuntimeError(f"Apache found no free port in {_START_ATTEMPTS} attempts")
 
 
-def _config(directory: Path, port: int, backend_port: int, directives: str) -> str:
+def _config(directory: Path, port: int, modules: Iterable[str], directives: str) -> str:
     """Return the configuration; its relative paths are resolved against ServerRoot."""
-    modules = ("mpm_event", "authz_core", "env", "headers", "proxy", "proxy_http", "ssl")
-    load = "\n".join(f"LoadModule {name}_module {_MODULES}/mod_{name}.so" for name in modules)
+    load = "\n".join(
+        f"LoadModule {name}_module {_MODULES}/mod_{name}.so" for name in ("mpm_event", "authz_core", "env", *modules)
+    )
     # Apache serves nothing as root; it has its sockets, logs and keys before it becomes another user.
     user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
     return f"""
@@ -163,17 +194,9 @@ KeepAlive On
 MaxKeepAliveRequests 0
 KeepAliveTimeout 60
 ErrorLog error.log
-LogLevel warn ssl:info
+LogLevel warn
 LogFormat "%m %U%q %>s" outcome
 CustomLog access.log outcome
-SSLEngine on
-SSLProtocol -all +TLSv1.2 +TLSv1.3
-SSLSessionCache none
-SSLCertificateFile server.pem
-SSLCertificateKeyFile server.pem
-RequestHeader set X-Client-Subject "expr=%{{SSL_CLIENT_S_DN}}"
-ProxyPass "/" "http://127.0.0.1:{backend_port}/" disablereuse=on
-SetEnv proxy-sendcl 1
 {directives}
 """
 
