@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.support.apache import ApacheProcess, apache_process
-from tests.support.processes import text_of
+from tests.support.processes import text_of, unescaped
 from tests.support.scgi import Processed, scgi_backend
 
 _MODULES = ("authn_core", "authn_file", "authz_user", "auth_basic", "auth_digest", "proxy", "proxy_scgi")
@@ -36,7 +36,7 @@ class ApacheDigestServer(ApacheProcess):
     def authorizations(self) -> list[tuple[int, str]]:
         """Status and Authorization of each request that Apache has answered; a dash where it had none."""
         lines = [line.split(" ", 1) for line in text_of(self.directory / "authorization.log").splitlines()]
-        return [(int(status), _unescaped(field)) for status, field in lines]
+        return [(int(status), unescaped(field)) for status, field in lines]
 
 
 @contextmanager
@@ -111,8 +111,3 @@ def _quoted(text: str) -> str:
     """Return a value as Apache's configuration has it."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def _unescaped(text: str) -> str:
-    """Return what Apache's log has written with backslashes."""
-    return text.encode().decode("unicode_escape").encode("latin-1").decode()

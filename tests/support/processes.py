@@ -66,6 +66,11 @@ def text_of(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
+def unescaped(text: str) -> str:
+    """Return a field as it came; Apache and lighttpd log quotes and what is not ASCII with backslashes."""
+    return text.encode().decode("unicode_escape").encode("latin-1").decode()
+
+
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End a server: asked first, then killed together with its workers."""
     process.terminate()
