@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def test_the_right_password_applies_a_patch_and_a_wrong_one_does_not(tmp_path: P
     ]
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed: apt-get install curl")
 @pytest.mark.parametrize("algorithm", ["SHA-256", "MD5"])
 def test_a_user_who_is_named_by_a_hash_is_known_by_name(tmp_path: Path, algorithm: str) -> None:
     with lighttpd_server(tmp_path, algorithms=[algorithm], user="zoë", password="pä:ss") as server:

@@ -68,7 +68,7 @@ def text_of(path: Path) -> str:
 
 def unescaped(text: str) -> str:
     """Return a field as it came; Apache and lighttpd log quotes and what is not ASCII with backslashes."""
-    return text.encode().decode("unicode_escape").encode("latin-1").decode()
+    return text.encode().decode("unicode_escape").encode("latin-1").decode(errors="surrogateescape")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
