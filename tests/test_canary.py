@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import re
 import subprocess
 from base64 import b64encode
 from collections import Counter
@@ -29,7 +31,12 @@ CANARIES = [
     b64encode(f"svc:{PASSWORD}".encode()),
     b64encode(f"svc:{PASSWORD}!".encode()),
 ]
+for name in ("md5", "sha256"):
+    # What Digest keeps in place of the password: whoever has it can answer for it.
+    CANARIES.append(hashlib.new(name, f"svc:patchwire:{PASSWORD}".encode()).hexdigest().encode())
+    CANARIES.append(hashlib.new(name, f"svc:patchwire:{PASSWORD}!".encode()).hexdigest().encode())
 INPUTS = {"token", "connection.toml"}
+SHOWN_PROOF = re.compile(rb'(response|rspauth)="?[0-9a-f]')
 SETTINGS = f"""
 authentication = "basic"
 user = "svc"
@@ -41,12 +48,18 @@ X-Text = "literal:{TEXT}"
 
 
 @pytest.mark.parametrize("preemptive", [True, False])
+@pytest.mark.parametrize("scheme", ["basic", "digest"])
 @pytest.mark.parametrize("case", ["accepted", "rejected", "unreachable", "malformed", "unsendable"])
-def test_no_planted_secret_is_in_anything_that_a_batch_writes(tmp_path: Path, case: str, preemptive: bool) -> None:
+def test_no_planted_secret_is_in_anything_that_a_batch_writes(
+    tmp_path: Path, case: str, scheme: str, preemptive: bool
+) -> None:
     (tmp_path / "token").write_text(TOKEN, "utf-8")
     password = {"rejected": PASSWORD + "!", "unsendable": PASSWORD + "\x01"}.get(case, PASSWORD)
-    with serving("--create-missing", "--auth", "basic", "--user", "svc", "--password", PASSWORD) as url:
-        files = BatchFiles(tmp_path, "http://127.0.0.1:1" if case == "unreachable" else url, SETTINGS)
+    log = (tmp_path / "server.log").open("wb")
+    guard = ("--auth", scheme, "--user", "svc", "--password", PASSWORD)
+    with log, serving("--create-missing", "-v", *guard, stderr=log) as url:
+        settings = SETTINGS.replace('"basic"', f'"{scheme}"')
+        files = BatchFiles(tmp_path, "http://127.0.0.1:1" if case == "unreachable" else url, settings)
         if preemptive:
             files.connection.write_text(f"preemptive = true\n{files.connection.read_text('utf-8')}", "utf-8")
         files.write(people(30))
@@ -60,8 +73,28 @@ def test_no_planted_secret_is_in_anything_that_a_batch_writes(tmp_path: Path, ca
     written = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name not in INPUTS}
     written |= {"stdout": done.stdout.encode(), "stderr": done.stderr.encode()}
     assert case != "accepted" or b"X-Token: ***" in written["stderr"]
+    # The server cannot know that these fields of ours are secrets.
+    written["server.log"] = written["server.log"].replace(TOKEN.encode(), b"").replace(TEXT.encode(), b"")
     for name, content in written.items():
         assert not [canary for canary in CANARIES if canary in content], name
+        assert not SHOWN_PROOF.search(content), name
+
+
+@pytest.mark.parametrize("token", [TOKEN, "another"])
+def test_no_token_is_in_the_log_of_the_server_that_asks_for_it(tmp_path: Path, token: str) -> None:
+    with (tmp_path / "server.log").open("wb") as log:  # noqa: SIM117
+        with serving("--auth", "bearer", "--token", TOKEN, "-v", stderr=log) as url:
+            done = patchwire("send", settings_with(tmp_path, url, token), "/a", "--body", "{}", "-v")
+    written = (tmp_path / "server.log").read_bytes() + done.stderr.encode() + done.stdout.encode()
+    assert b"authorization: ***" in written.lower()
+    assert TOKEN.encode() not in written
+    assert b"another" not in written
+
+
+def settings_with(directory: Path, url: str, token: str) -> Path:
+    path = directory / "connection.toml"
+    path.write_text(f'base_url = "{url}"\n[headers]\nAuthorization = "literal:Bearer {token}"\n', "utf-8")
+    return path
 
 
 # --- what is sent again, looked at, fetched and labelled

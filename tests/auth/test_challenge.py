@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchwire.auth.challenge import Challenge, parse, parse_strictly
+from patchwire.auth.challenge import Challenge, parameters, parse, parse_strictly
 from patchwire.http.fields import FieldSyntaxError
 from tests.support.vectors import VECTORS, load, needs_vectors
 
@@ -266,3 +266,26 @@ HOSTILE = {
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_hostile_field_is_parsed_and_hides_no_good_challenge_on_the_next_line(value: bytes) -> None:
     assert parse([value, b'Basic realm="simple"'])[-1] == BASIC
+
+
+# --- Authentication-Info
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [([b'nextnonce="n", RSPAUTH="a\\"b" ,, nc=00000001'], {"nextnonce": "n", "rspauth": 'a"b', "nc": "00000001"}),
+     ([b"qop=auth", b"cnonce = x"], {"qop": "auth", "cnonce": "x"}), ([b""], {}), ([], {})],
+)  # fmt: skip
+def test_the_parameters_of_authentication_info_are_read(lines: list[bytes], expected: dict[str, str]) -> None:
+    assert parameters(lines) == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "position"),
+    [([b"a=b, c"], 5), ([b'a="b'], 2), ([b"a=b a=c"], 4), ([b"a=b, A=c"], 8), ([b"a=b", b"a=b"], 3),
+     ([b"Digest a=b"], 0)],
+)  # fmt: skip
+def test_what_is_malformed_there_is_told_with_its_position(lines: list[bytes], position: int) -> None:
+    with pytest.raises(FieldSyntaxError) as caught:
+        parameters(lines)
+    assert caught.value.position == position

@@ -36,13 +36,32 @@ unknown_statuses = [500, 502]
     done = patchwire("check", connection(tmp_path, "http://h/v1", more), env=environment(CANARY="canary-1"))
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[:7] == [
-        "base_url http://h/v1", "authentication basic", "user svc", "password *** (env:CANARY)", "preemptive false",
-        "headers.Accept application/json", "headers.X-Token *** (literal)",
+    assert lines[:8] == [
+        "base_url http://h/v1", "authentication basic", "user svc", "password *** (env:CANARY)", "charset UTF-8",
+        "preemptive false", "headers.Accept application/json", "headers.X-Token *** (literal)",
     ]  # fmt: skip
     assert "outcomes.unknown_statuses 500, 502" in lines
     assert set(LIMITS) <= set(lines)
     assert "canary" not in done.stdout
+
+
+def test_what_is_allowed_of_digest_and_which_redirects_are_followed_is_shown(tmp_path: Path) -> None:
+    more = """
+authentication = "digest"
+user = "svc"
+password = "env:CANARY"
+[digest]
+algorithms = ["SHA-256", "MD5-sess"]
+[redirects]
+follow = []
+"""
+    done = patchwire("check", connection(tmp_path, "http://h/v1", more), env=environment(CANARY="canary-1"))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    for line in ("digest.algorithms SHA-256, MD5-sess", "digest.qop auth, auth-int", "redirects.follow none",
+                 "redirects.other_origins false"):  # fmt: skip
+        assert line in lines
+    assert "canary-1" not in done.stdout
 
 
 def test_a_connection_may_come_from_a_pipe(tmp_path: Path) -> None:

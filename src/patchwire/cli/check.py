@@ -63,10 +63,16 @@ def _settings(settings: ConnectionSettings, written: ConnectionFile) -> Iterator
     if settings.authentication != "none":
         yield "user", settings.user
         yield "password", _secret(written.password)
+        yield "charset", settings.charset
         yield "preemptive", _word(settings.preemptive)
+    if settings.authentication == "digest":
+        yield "digest.algorithms", ", ".join(settings.digest.algorithms)
+        yield "digest.qop", ", ".join(settings.digest.qop)
     for name, text in written.headers.items():
         yield f"headers.{name}", _secret(text) if parse_reference(text) else text
     yield "outcomes.unknown_statuses", ", ".join(map(str, settings.outcomes.unknown_statuses)) or "none"
+    yield "redirects.follow", ", ".join(map(str, settings.redirects.follow)) or "none"
+    yield "redirects.other_origins", _word(settings.redirects.other_origins)
     limits = settings.limits
     for key in limits.__struct_fields__:
         yield f"limits.{key}", f"{getattr(limits, key)} {'seconds' if key.endswith('timeout') else 'bytes'}"

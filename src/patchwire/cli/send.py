@@ -160,7 +160,7 @@ def _print_on_terminal(body: bytes) -> None:
 def _explain(response: Response) -> str:
     status = f"{response.status} {response.reason.decode('latin-1')}".rstrip()
     parts = [status]
-    if response.status == 401:
+    if response.status == 401 and response.error is None:
         offered = parse_challenges(response.all_values(b"www-authenticate"))
         schemes = ", ".join(sorted({challenge.scheme.title() for challenge in offered}))
         parts.append(f"the server asks for {schemes} authentication" if schemes else "the server names no scheme")

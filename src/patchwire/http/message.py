@@ -117,7 +117,8 @@ class Request(Struct, frozen=True):
 class Response(Struct, frozen=True):
     """A final response with its whole body, decoded from its transfer coding but from no content coding.
 
-    `error` says why the body may be cut or missing; the head is complete all the same.
+    `error` says why the body may be cut or missing, or why the response is not what was hoped for; the head is
+    complete all the same.
     """
 
     status: int

@@ -101,8 +101,8 @@ class PatchClient:
 
         Raises LocalProtocolError where HTTP does not allow the request, and TransportError or RemoteProtocolError
         where no complete response head came; CredentialsRejectedError once the server has rejected the credentials.
-        A response whose head came whole and whose body did not is returned, with its `error`, which also says why a
-        redirect is not followed and why a body cannot be sent again.
+        A response whose head came whole and whose body did not is returned, with its `error`, which also says why the
+        credentials are refused, why a redirect is not followed, and why a body cannot be sent again.
         """
         return await self.request(
             "PATCH", path, json=json, text=text, body=body, file=file, media_type=media_type, if_match=if_match,

@@ -58,8 +58,9 @@ class Performer:
     ) -> tuple[Reply, FlowResult | None]:
         """The reply to the last request, and the result of its flow, which is missing where no response came.
 
-        A response whose sender has not proven what it must is no response: the reply has an UnprovenResponseError
-        in its place. Raises what `send` raises, CredentialsRejectedError and LocalProtocolError.
+        A response that refuses the credentials has an `error` that says so. One whose sender has not proven what it
+        must is no response: the reply has an UnprovenResponseError in its place. Raises what `send` raises,
+        CredentialsRejectedError and LocalProtocolError.
         """
         hops = 0
         while True:
@@ -161,6 +162,8 @@ def _with_error(reply: Reply, problem: str | None) -> Reply:
 
 
 def _proven(reply: Reply, result: FlowResult) -> tuple[Reply, FlowResult | None]:
+    if result.refusal is not None:
+        return _with_error(reply, result.refusal), result
     if result.doubt is None:
         return reply, result
     problem = f"answered with {result.response.status}, but {result.doubt}"

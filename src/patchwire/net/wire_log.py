@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
+from patchwire.auth.challenge import parameters
+from patchwire.http.fields import FieldSyntaxError
 from patchwire.settings.secret import SECRET_FIELDS
 
 WireLog = Callable[[str], None]
@@ -17,7 +19,11 @@ makes of it), text.
 _INFO = frozenset({b"authentication-info", b"proxy-authentication-info"})
 _CREDENTIALS = frozenset({b"authorization", b"proxy-authorization"})
 HIDDEN = frozenset({b"set-cookie", *_INFO, *(name.encode() for name in SECRET_FIELDS)})
-_proof = re.compile(rb"\b(response|rspauth)( *= *)(\"[^\"]*\"|[^ ,]+)", re.IGNORECASE).sub
+_OPEN = frozenset(
+    b"username username* userhash realm nonce uri algorithm opaque qop cnonce nc nextnonce charset".split()
+)
+"""Parameters of Digest that prove nothing."""
+_parameter = re.compile(rb"([^\s=,\"]+)([ \t]*=[ \t]*)(\"(?:[^\"\\]|\\.)*\"|[^\s,\"]+)", re.DOTALL).sub
 _logger = logging.getLogger("patchwire.wire")
 _control = re.compile(rb"[\x00-\x1f\x7f-\xff]").sub
 
@@ -30,9 +36,30 @@ def field_lines(headers: Iterable[tuple[bytes, bytes]], secret_fields: frozenset
 
 
 def _shown(name: bytes, value: bytes, secret_fields: frozenset[bytes]) -> str:
-    if name not in secret_fields and (name in _INFO or (name in _CREDENTIALS and value.startswith(b"Digest "))):
-        return printable(_proof(rb"\1\2***", value))
-    return "***" if name in secret_fields or name in HIDDEN else printable(value)
+    if name in secret_fields:
+        return "***"
+    if name in _INFO:
+        return _without_proof(b"", value)
+    if name in _CREDENTIALS and value[:7].lower() == b"digest ":
+        return _without_proof(value[:7], value[7:])
+    return "***" if name in HIDDEN else printable(value)
+
+
+def _without_proof(scheme: bytes, value: bytes) -> str:
+    """The parameters, as they were written, but for those that may prove that somebody knows the password; what is
+    malformed is hidden whole.
+    """
+    try:
+        parameters([value])
+    except FieldSyntaxError:
+        return "***"
+    return printable(
+        scheme + _parameter(lambda found: found[0] if found[1].lower() in _OPEN else _hidden(found), value)
+    )
+
+
+def _hidden(found: re.Match[bytes]) -> bytes:
+    return found[1] + found[2] + b"***"
 
 
 def logger() -> WireLog | None:

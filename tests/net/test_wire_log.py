@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from patchwire.net.wire_log import field_lines, logger
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [("Authorization", 'Digest username="svc", response="abc", nc=00000001',
+      'Digest username="svc", response=***, nc=00000001'),
+     ("Authorization", "Digest RESPONSE = abc,nc=1", "Digest RESPONSE = ***,nc=1"),
+     ("Authorization", 'Digest realm="a\\", response=b", response="a\\"bc", nc=1',
+      'Digest realm="a\\", response=b", response=***, nc=1'),
+     ("Authorization", "Digest response=a response=b", "***"), ("Authorization", "Digest x=a", "Digest x=***"),
+     ("Authorization", "Digest response=", "***"), ("Authorization", "Digest abc", "***"),
+     ("Authorization", 'Digest response="abc', "***"), ("Authorization", "digest response=abc", "digest response=***"),
+     ("Proxy-Authorization", "Digest response=abc", "Digest response=***"),
+     ("Authorization", "Basic c3ZjOnB3", "***"), ("Authorization", "Bearer abc", "***"),
+     ("Authentication-Info", 'rspauth="abc", nextnonce="n"', 'rspauth=***, nextnonce="n"'),
+     ("Proxy-Authentication-Info", "nextnonce=n", "nextnonce=n"), ("Authentication-Info", "rspauth", "***"),
+     ("WWW-Authenticate", 'Digest realm="r"', 'Digest realm="r"'), ("Set-Cookie", "a=b", "***"),
+     ("X", "response=a", "response=a")],
+)  # fmt: skip
+def test_of_digest_only_the_proofs_are_hidden_and_of_what_is_not_understood_everything(
+    name: str, value: str, shown: str
+) -> None:
+    assert field_lines([(name.encode(), value.encode())], frozenset()) == [f"{name}: {shown}"]
+
+
+def test_a_field_that_the_settings_call_secret_is_hidden_whatever_it_holds() -> None:
+    fields = [(b"Authorization", b"Digest realm=r"), (b"X-Key", b"abc")]
+    secret = frozenset({b"authorization", b"x-key"})
+    assert field_lines(fields, secret) == ["Authorization: ***", "X-Key: ***"]
+
+
+def test_the_logger_is_used_where_it_listens() -> None:
+    assert logger() is None
+    logging.getLogger("patchwire.wire").setLevel(logging.DEBUG)
+    try:
+        assert logger() is not None
+    finally:
+        logging.getLogger("patchwire.wire").setLevel(logging.NOTSET)
