@@ -9,12 +9,14 @@ import tomllib
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from patchwire.files.connection_file import load_connection
+from patchwire.http.redirects import Redirects
 from patchwire.run.journal import Journal
 from patchwire.run.journal_rows import Intent
-from patchwire.settings.connection import Limits
+from patchwire.settings.connection import ConnectionSettings, DigestSettings, Limits
 from tests.support.batches import BatchFiles, read_lines
 from tests.support.certificates import Authority
 from tests.support.commands import environment, patchwire, running, serving
@@ -49,7 +51,7 @@ def test_the_batch_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
 
 
 def test_the_first_connection_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
-    _, _, *options = shlex.split(block("", "--password env:CRM_PASSWORD").replace("8080", "0"))
+    _, _, *options = shlex.split(block("", "--auth basic --user svc --password env:CRM_PASSWORD").replace("8080", "0"))
     with serving(*options, env=environment(CRM_PASSWORD="pw")) as url:
         connection = block("toml", "crm.toml").replace("http://127.0.0.1:8080", url)
         (tmp_path / "crm.toml").write_text(connection, "utf-8")
@@ -166,3 +168,70 @@ def test_the_statement_of_help_is_true() -> None:
     done = patchwire("batch", "--help")
     for option in ("--concurrency", "--summary", "--fresh", "--patience", "-v"):
         assert option in done.stdout
+
+
+def test_digest_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
+    serve, batch = (shlex.split(line)[1:] for line in block("", "batch digest.toml").splitlines())
+    (tmp_path / "people.ndjson").write_text('{"path": "/people/1", "body": {"name": "Ada"}}\n' * 3, "utf-8")
+    variables = environment(CRM_PASSWORD="pw")
+    assert serve[:3] == ["serve", "--port", "8080"]
+    with serving("--port", "0", *serve[3:], env=variables) as url:
+        connection = block("toml", "# digest.toml").replace("http://127.0.0.1:8080", url)
+        (tmp_path / "digest.toml").write_text(connection, "utf-8")
+        done = patchwire(*batch, cwd=tmp_path, env=variables)
+    assert done.returncode == 0, done.stderr
+    assert " * the server offers Digest SHA-256, Digest MD5; chosen: Digest SHA-256 with qop auth" in done.stderr
+    settings = load_connection_of(tmp_path / "digest.toml")
+    assert settings.digest == DigestSettings()
+    assert msgspec.convert(tomllib.loads(block("toml", "[redirects]"))["redirects"], Redirects) == Redirects()
+
+
+def load_connection_of(path: Path) -> ConnectionSettings:
+    path.write_text(path.read_text("utf-8").replace("env:CRM_PASSWORD", "literal:pw"), "utf-8")
+    return load_connection(path)
+
+
+def test_the_digest_function_of_the_readme_is_called_as_it_is_written() -> None:
+    names: dict[str, object] = {}
+    exec(block("python", "digest.authorization("), names)
+    assert str(names["field"]).startswith('Digest username="svc", realm="r", nonce="n", uri="/a", response="')
+
+
+STRANGER = """
+import itertools, socket, time
+from patchwire.auth.credentials import Credentials
+from patchwire.http import Exchange, Response, request_to
+from patchwire.http.exchange import BodyData, ResponseHead
+
+def send(request):
+    exchange, head, body = Exchange(request), None, b""
+    with socket.create_connection((request.origin.host, request.origin.port)) as peer:
+        peer.sendall(exchange.bytes_to_send(time.monotonic()))
+        exchange.all_sent()
+        while not exchange.ended:
+            for event in exchange.receive(peer.recv(65_536)):
+                head = event if isinstance(event, ResponseHead) else head
+                body += event.data if isinstance(event, BodyData) else b""
+    return Response(head.status, head.headers, body, head.reason)
+
+def requests():
+    for number in range(3):
+        yield request_to("PATCH", f"URL/{number}", [("Content-Type", "application/merge-patch+json")], b"{}")
+
+for password in ("pw", "wrong"):
+    numbers = itertools.count()
+    origin = next(requests()).origin
+    authentication = DigestAuthentication(Credentials("svc", password), origin, lambda: b"cnonce%d" % next(numbers))
+    for request in requests():
+        result = authenticated(authentication, request, send)
+        print(result.response.status, result.refusal, result.doubt)
+"""
+
+
+def test_the_driver_of_the_readme_authenticates_over_plain_sockets() -> None:
+    with serving("--create-missing", "--auth", "digest", "--user", "svc", "--password", "pw") as url:
+        program = block("python", "def authenticated") + STRANGER.replace("URL", url)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    refused = "401 user 'svc' or its password was rejected (Digest SHA-256, realm 'patchwire') None"
+    assert done.stdout.splitlines() == ["201 None None"] * 3 + [refused] * 3
