@@ -428,3 +428,12 @@ def test_nothing_shows_the_password() -> None:
     assert "canary" not in repr(digest())
     _, result, told = converse(digest(), patch(), [asks("1"), asks("2")])
     assert "canary" not in repr(result) + repr(told)
+
+
+@pytest.mark.parametrize("body", [Body.IN_REQUEST, Body.REPLAYABLE])
+def test_a_remembered_nonce_with_auth_int_is_replaced_too(body: Body) -> None:
+    more = ", qop=auth-int, algorithm=SHA-256"
+    authentication = digest()
+    converse(authentication, patch(), [asks("1", more), OK], body, "0" * 64)
+    sent, result, _ = converse(authentication, patch(), [asks("2", more + ", stale=true"), OK], body, "0" * 64)
+    assert (uses(sent), result) == ([("1", "00000002"), ("2", "00000001")], FlowResult(OK))

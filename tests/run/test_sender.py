@@ -109,6 +109,31 @@ def test_the_body_of_an_answer_is_kept_where_its_proof_covers_it(tmp_path: Path)
     assert summary.counts["unknown"] == 5
 
 
+HUGE = {
+    "a realm of 60,000 octets": 'Digest realm="' + "r" * 60_000 + '", nonce="n", qop=auth',
+    "a nonce of 60,000 octets": 'Digest realm="r", qop=auth, nonce="' + "n" * 60_000 + '"',
+    "a qop of 60,000 octets": 'Digest realm="r", nonce="n", qop="' + "q" * 60_000 + '"',
+    "an algorithm of 60,000 octets": 'Digest realm="r", nonce="n", algorithm="' + "a" * 60_000 + '"',
+    "ten thousand parameters": "Digest " + ", ".join(f"p{number}=1" for number in range(6_000)),
+    "a thousand challenges": ", ".join(f'Digest realm="{number}", nonce="n", qop=x' for number in range(1_000)),
+    "a scheme of 60,000 octets": "x" * 60_000,
+    "only unknown algorithms": 'Digest realm="r", nonce="n", algorithm=SHA3-256',
+    "only unknown qops": 'Digest realm="r", nonce="n", qop="auth-conf"',
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("scheme", ["digest", "basic"])
+@pytest.mark.parametrize("challenge", HUGE.values(), ids=HUGE.keys())
+def test_a_challenge_of_any_size_ends_in_one_clear_line(tmp_path: Path, challenge: str, scheme: str) -> None:
+    origin = Origins(lambda *_: status(401, f"WWW-Authenticate: {challenge}"))
+    _, summary = batch(tmp_path, origin, people(50), SETTINGS.replace("digest", scheme), concurrency=8)
+    (failure,) = summary.failures
+    assert isinstance(failure, CredentialsRejectedError)
+    assert len(str(failure)) < 1000
+    assert len(origin.seen) <= 9
+
+
 # --- redirects
 
 
