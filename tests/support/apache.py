@@ -11,23 +11,21 @@ import json
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.support.certificates import Issued
-from tests.support.processes import PortTakenError, free_port, stop, text_of, wait_until_bound
+from tests.support.processes import bound_server, stop, text_of
+from tests.support.recording import JsonHandler, in_a_thread
 
 APACHE: str | None = shutil.which("apache2") or shutil.which("/usr/sbin/apache2")
 needs_apache = pytest.mark.skipif(APACHE is None, reason="Apache is not installed: apt-get install apache2")
 
 _MODULES = Path("/usr/lib/apache2/modules")  # where Debian puts them
-_START_ATTEMPTS = 5
 _TLS = """
 LogLevel warn ssl:info
 SSLEngine on
@@ -125,48 +123,26 @@ def apache_process(directory: Path, modules: Iterable[str], directives: str) -> 
 def _backend(processed: list[Processed]) -> Iterator[int]:
     """Yield the port of a plain HTTP server that keeps each request and answers 200 with it in JSON."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_PATCH(self) -> None:
+    class Handler(JsonHandler):
+        def do_PATCH(self) -> None:  # noqa: N802
             body = self.rfile.read(int(self.headers["Content-Length"] or 0))
             client = self.headers["X-Client-Subject"] or ""
             processed.append(Processed(self.command, self.path, body, client))
             answer = json.dumps({"path": self.path, "client": client}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            self.answer(answer)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """The list of requests is the log."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
+    with in_a_thread(Handler) as port:
+        yield port
 
 
 def _start(directory: Path, modules: Iterable[str], directives: str) -> tuple[subprocess.Popen[bytes], int]:
-    """Return the ready process and its port, having tried other ports where one was taken."""
-    for _ in range(_START_ATTEMPTS):
-        port = free_port()
+    """Return the ready process and its port."""
+
+    def spawn(port: int) -> subprocess.Popen[bytes]:
         (directory / "apache.conf").write_text(_config(directory, port, modules, directives), encoding="utf-8")
-        process = _spawn(directory)
-        try:
-            wait_until_bound(process, directory, "apache.pid")
-        except PortTakenError:
-            continue
-        except BaseException:
-            stop(process)
-            raise
-        return process, port
-    raise RuntimeError(f"Apache found no free port in {_START_ATTEMPTS} attempts")
+        return _spawn(directory)
+
+    return bound_server(directory, "apache.pid", spawn)
 
 
 def _config(directory: Path, port: int, modules: Iterable[str], directives: str) -> str:

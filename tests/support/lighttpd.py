@@ -24,7 +24,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.processes import PortTakenError, free_port, stop, text_of, unescaped, wait_until_bound
+from tests.support.processes import bound_server, stop, text_of, unescaped
 from tests.support.scgi import Processed, scgi_backend
 
 LIGHTTPD: str | None = shutil.which("lighttpd") or shutil.which("/usr/sbin/lighttpd")
@@ -35,7 +35,6 @@ needs_faketime = pytest.mark.skipif(
     _FAKETIME is None, reason="libfaketime is not installed: apt-get install libfaketime"
 )
 
-_START_ATTEMPTS = 5
 _NOTICE_SECONDS = 10.0  # lighttpd looks at the clock once a second
 _HASHES: dict[str, Callable[[bytes], str]] = {
     "MD5": lambda data: hashlib.md5(data).hexdigest(),
@@ -135,21 +134,14 @@ def _write_users(
 def _start(
     directory: Path, backend_port: int, realm: str, options: dict[str, str], own_clock: bool
 ) -> tuple[subprocess.Popen[bytes], int]:
-    """Return the ready process and its port, having tried other ports where one was taken."""
-    for _ in range(_START_ATTEMPTS):
-        port = free_port()
+    """Return the ready process and its port."""
+
+    def spawn(port: int) -> subprocess.Popen[bytes]:
         config = _config(directory, port, backend_port, realm, options)
         (directory / "lighttpd.conf").write_text(config, encoding="utf-8")
-        process = _spawn(directory, own_clock)
-        try:
-            wait_until_bound(process, directory, "lighttpd.pid")
-        except PortTakenError:
-            continue
-        except BaseException:
-            stop(process)
-            raise
-        return process, port
-    raise RuntimeError(f"lighttpd found no free port in {_START_ATTEMPTS} attempts")
+        return _spawn(directory, own_clock)
+
+    return bound_server(directory, "lighttpd.pid", spawn)
 
 
 def _config(directory: Path, port: int, backend_port: int, realm: str, options: dict[str, str]) -> str:

@@ -18,14 +18,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Issued
-from tests.support.processes import PortTakenError, free_port, stop, wait_until_bound
+from tests.support.processes import bound_server, stop
 
 NGINX: str | None = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed: apt-get install nginx-light")
 
 HELLO_WORLD = 'location / { return 200 "hello world"; }'
 
-_START_ATTEMPTS = 5
 _TEMP_PATH_MODULES = ("proxy", "fastcgi", "uwsgi", "scgi")
 
 _PIN_THEN_EXEC = """
@@ -104,21 +103,14 @@ def tls_directives(directory: Path, certificate: Issued, client_authority: bytes
 def _start(
     directory: Path, locations: str, workers: int, access_log: str | None, core: int | None, listen_options: str
 ) -> tuple[subprocess.Popen[bytes], int]:
-    """Return the ready process and its port, having tried other ports where one was taken."""
-    for _ in range(_START_ATTEMPTS):
-        port = free_port()
+    """Return the ready process and its port."""
+
+    def spawn(port: int) -> subprocess.Popen[bytes]:
         config = _config(port, locations, workers, access_log, listen_options)
         (directory / "nginx.conf").write_text(config, encoding="utf-8")
-        process = _spawn(directory, core)
-        try:
-            wait_until_bound(process, directory, "nginx.pid")
-        except PortTakenError:
-            continue
-        except BaseException:
-            stop(process)
-            raise
-        return process, port
-    raise RuntimeError(f"nginx found no free port in {_START_ATTEMPTS} attempts")
+        return _spawn(directory, core)
+
+    return bound_server(directory, "nginx.pid", spawn)
 
 
 def _config(port: int, locations: str, workers: int, access_log: str | None, listen_options: str) -> str:

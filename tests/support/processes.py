@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+START_ATTEMPTS = 5
 START_SECONDS = 15.0  # nginx itself retries a failed bind for 2.5 seconds
 STOP_SECONDS = 10.0
 ANNOUNCE_SECONDS = 30.0  # an interpreter and its imports on a busy machine
@@ -29,7 +31,7 @@ def free_port() -> int:
         return port
 
 
-def wait_until_bound(process: subprocess.Popen[bytes], directory: Path, pid_file: str) -> None:
+def _wait_until_bound(process: subprocess.Popen[bytes], directory: Path, pid_file: str) -> None:
     """Return once the server has bound its sockets; raise PortTakenError or RuntimeError where it will not.
 
     nginx and Apache write their pid file only then, and standard error and error.log stand beside it. A connection
@@ -46,6 +48,26 @@ def wait_until_bound(process: subprocess.Popen[bytes], directory: Path, pid_file
     if process.poll() is not None and "Address already in use" in said:
         raise PortTakenError
     raise RuntimeError(f"{pid_file.removesuffix('.pid')} did not start:\n{said}")
+
+
+def bound_server(
+    directory: Path, pid_file: str, spawn: Callable[[int], subprocess.Popen[bytes]]
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Return a server that has bound a port, and the port. `spawn` starts it for a port; where another process takes
+    that first, it is called again.
+    """
+    for _ in range(START_ATTEMPTS):
+        port = free_port()
+        process = spawn(port)
+        try:
+            _wait_until_bound(process, directory, pid_file)
+        except PortTakenError:
+            continue
+        except BaseException:
+            stop(process)
+            raise
+        return process, port
+    raise RuntimeError(f"{pid_file.removesuffix('.pid')} found no free port in {START_ATTEMPTS} attempts")
 
 
 def announced_url(process: subprocess.Popen[bytes], log: Path) -> str:
