@@ -22,6 +22,7 @@ def test_what_is_no_token_is_refused_unseen(token: str) -> None:
     ("field", "said"),
     [(b'Bearer realm="r", error="invalid_token", error_description="it expired"',
       "the token was rejected (Bearer, realm 'r'): invalid_token: it expired"),
+     (b'Bearer error="\x9b31m"', "the token was rejected (Bearer): \\x9b31m"),
      (b"Bearer", "the token was rejected (Bearer): no reason given"),
      (b"Basic realm=x", "the token was rejected (Bearer): no reason given")],
 )  # fmt: skip

@@ -20,8 +20,8 @@ def test_without_authentication_one_request_gets_one_response(status: int) -> No
 
 @pytest.mark.parametrize(
     ("status", "good"),
-    [(200, True), (204, True), (403, True), (404, True), (412, True), (401, False), (407, False), (408, False),
-     (425, False), (429, False), (302, False), (500, False), (503, False)],
+    [(200, True), (204, True), (403, True), (404, False), (412, True), (401, False), (407, False), (408, False),
+     (400, False), (405, False), (422, True), (425, False), (429, False), (302, False), (500, False), (503, False)],
 )  # fmt: skip
 def test_only_an_answer_about_the_request_itself_says_that_the_credentials_were_good(status: int, good: bool) -> None:
     assert accepts(Response(status)) is good

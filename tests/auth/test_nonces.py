@@ -9,7 +9,7 @@ from patchwire.auth import nonces
 from patchwire.auth.challenge import Challenge
 from patchwire.auth.credentials import Credentials
 from patchwire.auth.digest import Session, understand
-from patchwire.auth.nonces import Changes, Claim, End, NonceLedger, Use
+from patchwire.auth.nonces import Claim, End, NonceLedger, NonceMemory, Use
 
 SVC = Credentials("svc", "pw")
 
@@ -18,8 +18,8 @@ def session(nonce: str) -> Session:
     return Session(understand(Challenge("digest", (("realm", "r"), ("nonce", nonce), ("qop", "auth")))), SVC, b"c")
 
 
-def ledger(use: Use = Use.PARALLEL) -> NonceLedger:
-    return NonceLedger(Changes(), use)
+def ledger(use: Use = Use.PARALLEL, memory: NonceMemory | None = None) -> NonceLedger:
+    return NonceLedger(NonceMemory() if memory is None else memory, use)
 
 
 def brought(of: NonceLedger, nonce: str = "n") -> Claim:
@@ -154,23 +154,72 @@ def test_a_rejected_fresh_nonce_says_nothing_of_the_use() -> None:
 
 def test_nonces_are_bounded_and_an_evicted_one_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nonces, "MAX_NONCES", 10)
-    of = ledger(Use.ORDERED)
+    memory = NonceMemory()
+    of = ledger(Use.ORDERED, memory)
     for number in range(30):
         accept(of, str(number))
-    assert of.size == 10
+    assert len(memory) == 10
     names = set()
     while (claim := of.claim()) is not None:
         names.add(claim.session.terms.nonce.decode())
     assert names == {str(number) for number in range(20, 30)}
+    assert memory.find(b"0") is None
 
 
-def test_the_nonce_that_all_share_is_not_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_in_use_is_evicted_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nonces, "MAX_NONCES", 3)
-    of = ledger()
+    memory = NonceMemory()
+    of = ledger(memory=memory)
     accept(of, "shared")
+    of.settle(claimed(of), End.ACCEPTED)
     for number in range(10):
-        brought(of, str(number))
-    assert (of.size, name(claimed(of))) == (3, ("shared", 2))
+        of.settle(brought(of, str(number)), End.REJECTED)
+    assert (len(memory), name(claimed(of))) == (3, ("shared", 3))
+    for number in range(10):
+        brought(of, f"flying {number}")
+    assert len(memory) == 3
+
+
+def test_a_nonce_that_two_realms_show_counts_once() -> None:
+    memory = NonceMemory()
+    first, second = ledger(memory=memory), ledger(memory=memory)
+    assert [name(brought(of)) for of in (first, second, first)] == [("n", 1), ("n", 2), ("n", 3)]
+
+
+def test_a_nonce_that_has_ended_and_comes_back_is_shared_again() -> None:
+    of = ledger()
+    accept(of)
+    of.settle(claimed(of), End.STALE)
+    of.settle(brought(of), End.ACCEPTED)
+    assert [name(claimed(of)) for _ in range(3)] == [("n", 4), ("n", 5), ("n", 6)]
+
+
+def test_a_claim_whose_nonce_has_ended_meanwhile_is_no_longer_good() -> None:
+    of = ledger()
+    accept(of)
+    first, second = claimed(of), claimed(of)
+    assert second.nonce.is_good()
+    of.settle(first, End.STALE)
+    assert not second.nonce.is_good()
+
+
+@pytest.mark.parametrize("is_strict", [True, False])
+def test_after_some_requests_with_a_nonce_each_one_is_used_again_to_see(is_strict: bool) -> None:
+    of = ledger()
+    refused = served = 0
+    for number in range(3000):
+        claim = of.claim()
+        if claim is not None and (claim.count == 1 or (not is_strict and number > 50)):
+            of.settle(claim, End.ACCEPTED)
+            served += 1
+            continue
+        if claim is not None:
+            of.settle(claim, End.STALE)
+            refused += 1
+        accept(of, str(number))
+    assert of.use is (Use.ONCE if is_strict else Use.ORDERED)
+    assert refused < 20
+    assert served == 0 if is_strict else served > 2500
 
 
 class Ledgers(RuleBasedStateMachine):
@@ -178,14 +227,15 @@ class Ledgers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.of = ledger()
+        self.memory = NonceMemory()
+        self.of = ledger(memory=self.memory)
         self.given: set[tuple[str, int]] = set()
         self.last: dict[str, int] = {}
         self.flying: list[Claim] = []
 
     @initialize(use=st.sampled_from(Use))
     def begin(self, use: Use) -> None:
-        self.of = ledger(use)
+        self.of = ledger(use, self.memory)
 
     def take(self, claim: Claim | None) -> None:
         if claim is None:
@@ -223,7 +273,7 @@ class Ledgers(RuleBasedStateMachine):
     def what_flies_is_counted(self) -> None:
         for claim in self.flying:
             assert claim.nonce.flying == sum(each.nonce is claim.nonce for each in self.flying)
-        assert self.of.size <= 8
+        assert len(self.memory) <= 8
 
 
 Ledgers.TestCase.settings = hypothesis_settings(max_examples=200, stateful_step_count=40)

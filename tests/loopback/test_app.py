@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from patchwire.auth.basic import authorization
+from patchwire.auth.challenge import parse_strictly
 from patchwire.auth.credentials import Credentials
+from patchwire.auth.digest import authorization as authorization_of
 from patchwire.auth.verify.basic import BasicVerifier
 from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
 from patchwire.http.message import Origin, Request, Response
 from patchwire.loopback.app import App, Change, path_of, refused_asterisk
 from patchwire.loopback.documents import Document, document_of
+from tests.support.digest_peer import digest_verifier
 
 ORIGIN = Origin("http", "127.0.0.1", 8080)
 BODY = b'{"n": 1, "list": [1, 2]}'
@@ -220,6 +223,33 @@ def test_what_the_head_alone_refuses_is_known_before_the_body_comes(
         Request("PATCH", ORIGIN, b"/a", headers), {"/a": DOCUMENT}, NOW
     )
     assert (refusal.status if refusal else None) == status
+
+
+def test_what_hangs_on_the_body_is_not_answered_before_it_has_come() -> None:
+    app = App(digest_verifier(qops=("auth-int",)))
+    (challenge, _) = (parse_strictly(value)[0] for value in app.verifier.challenges(NOW))  # type: ignore[union-attr]
+    right, wrong = (
+        authorization_of(challenge, Credentials("svc", password), method="PATCH", target=b"/none", body=b"{}",
+                         cnonce="c", nonce_count=1).encode() for password in ("canary", "wrong")
+    )  # fmt: skip
+    for value in (right, wrong):
+        request = Request("PATCH", ORIGIN, b"/none", ((b"Authorization", value),))
+        assert app.refuse(request, {}, NOW) is None
+    whole = Request("PATCH", ORIGIN, b"/none", ((b"Authorization", wrong),), b"{}")
+    assert app.handle(whole, {}, NOW)[0].status == 401
+
+
+def test_what_the_head_has_been_refused_with_cannot_be_used_again() -> None:
+    app = App(digest_verifier())
+    challenge = parse_strictly(app.verifier.challenges(NOW)[0])[0]  # type: ignore[union-attr]
+    value = authorization_of(
+        challenge, Credentials("svc", "canary"), method="PATCH", target=b"/none", cnonce="c", nonce_count=1
+    ).encode()
+    request = Request("PATCH", ORIGIN, b"/none", ((b"Authorization", value),), b"{}")
+    refusal = app.refuse(request, {}, NOW)
+    assert refusal is not None
+    assert refusal.status == 404
+    assert app.handle(request, {}, NOW)[0].status == 401
 
 
 @pytest.mark.parametrize(("method", "status"), [("PATCH", 405), ("GET", 405), ("DELETE", 405), ("MKCOL", 501)])

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from patchwire.net.perform import MayGo, Performer
 from patchwire.net.server import serve
 from patchwire.net.sources import now
 from tests.support.cancelling import cancelled_at_every_checkpoint
-from tests.support.digest_peer import DigestOrigin, digest_verifier, without_proof
+from tests.support.digest_peer import NOW, DigestOrigin, digest_verifier, without_proof
 from tests.support.origins import OK, Origins, status
 from tests.support.peer import listening
 
@@ -137,6 +138,97 @@ def test_a_password_that_is_changed_in_mid_run_is_tried_once_more_after_what_was
 
     against(origin, job, **DIGEST)
     assert origin.applied == ["/0"]
+
+
+WORSE: dict[str, tuple[dict[str, Any], Callable[[int], str]]] = {
+    "Basic": (BASIC, lambda _: 'Basic realm="r"'),
+    "a field of its own": ({"headers": {"Authorization": "literal:Bearer x"}}, lambda _: "Bearer"),
+    "Digest that is always stale": (DIGEST, lambda n: f'Digest realm="r", nonce="{n}", qop=auth, stale=true'),
+    "Digest of ever new realms": (DIGEST, lambda n: f'Digest realm="{n}", nonce="{n}", qop=auth'),
+}
+
+
+@pytest.mark.parametrize("case", WORSE)
+def test_credentials_that_are_rejected_in_mid_run_are_sent_by_no_more_than_were_side_by_side(case: str) -> None:
+    settings, challenge = WORSE[case]
+    tried = 0
+
+    def answer(*_: object) -> bytes:
+        nonlocal tried
+        if "authorization" not in origin.fields[-1]:
+            return status(401, f"WWW-Authenticate: {challenge(len(origin.seen))}")
+        tried += 1
+        return OK if tried <= 3 else status(401, f"WWW-Authenticate: {challenge(len(origin.seen))}")
+
+    origin = Origins(answer)
+
+    async def job(client: PatchClient) -> None:
+        ends: Counter[str] = Counter()
+
+        async def change(number: int) -> None:
+            try:
+                ends[str((await client.patch(f"/{number}", json={})).status)] += 1
+            except CredentialsRejectedError:
+                ends["kept back"] += 1
+
+        for number in range(3):
+            await change(number)
+        async with trio.open_nursery() as nursery:
+            for number in range(200):
+                nursery.start_soon(change, number)
+        assert ends["200"] == 3
+        assert ends["kept back"] > 150
+
+    against(origin, job, **settings)
+    assert tried - 3 <= 8 + 3
+
+
+def test_a_nonce_that_ends_is_told_to_all_that_are_queued_with_it() -> None:
+    ended = False
+
+    def clock() -> float:
+        nonlocal ended
+        if len(origin.applied) == 300 and not ended:
+            ended = True
+            origin.verifier = digest_verifier()
+            origin.verifier._nonces._key = b"another"
+        return NOW
+
+    origin = DigestOrigin(digest_verifier(), now=clock)
+
+    async def job(client: PatchClient) -> None:
+        async with trio.open_nursery() as nursery:
+            for number in range(1000):
+                nursery.start_soon(partial(client.patch, f"/{number}", json={}))
+
+    against(origin, job, **DIGEST)
+    assert len(origin.applied) == len(set(origin.applied)) == 1000
+    assert origin.refused <= 20
+
+
+def test_404s_before_any_authentication_let_no_more_credentials_out_and_404s_behind_it_do_not_last() -> None:
+    def answer(method: str, target: str, body: bytes) -> bytes:
+        return status(404) if target.startswith("/none") or open_to_all else status(401, "WWW-Authenticate: Basic")
+
+    origin = Origins(answer)
+    open_to_all = False
+
+    async def job(client: PatchClient) -> None:
+        async def change(target: str) -> None:
+            with suppress(CredentialsRejectedError):
+                await client.patch(target, json={})
+
+        await change("/none")
+        async with trio.open_nursery() as nursery:
+            for number in range(100):
+                nursery.start_soon(change, f"/{number}")
+
+    against(origin, job, **BASIC, preemptive=True)
+    assert len(origin.seen) == 2
+    open_to_all = True
+    origin.seen.clear()
+    against(origin, job, **BASIC, preemptive=True)
+    assert len(origin.seen) == 101
 
 
 def test_whoever_waits_goes_on_when_who_is_waited_for_is_cancelled() -> None:
@@ -369,6 +461,26 @@ def test_another_origin_that_asks_for_credentials_gets_none() -> None:
 
     trio.run(main)
     assert [fields.get("authorization") for fields in other.fields] == [None]
+
+
+def test_no_other_origin_chooses_where_the_credentials_go() -> None:
+    places: list[Origin] = []
+    home = Origins(lambda _, target, __: moved(307, f"{places[1]}/x") if target == "/a" else OK)
+    other = Origins(lambda *_: moved(307, f"{places[0]}/admin"))
+
+    async def main() -> None:
+        with trio.fail_after(20):
+            async with listening(home) as here, listening(other) as there:
+                places.extend((here, there))
+                settings = connection_from(
+                    {"base_url": str(here), **BASIC, "preemptive": True, "redirects": {"other_origins": True}}
+                )
+                async with PatchClient(settings) as client:
+                    response = await client.patch("/a", json={})
+        assert response.error == "307 is not followed: it leads back from another origin"
+
+    trio.run(main)
+    assert [target for _, target, _ in home.seen] == ["/a"]
 
 
 def test_another_origin_that_cannot_be_reached_is_an_error_that_nothing_was_sent_there() -> None:

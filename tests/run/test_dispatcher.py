@@ -12,6 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from patchwire.auth.flow import NoAuthentication
 from patchwire.delivery.lanes import Lanes, OnFailure
 from patchwire.delivery.outcome import Attempt, Outcome
 from patchwire.delivery.pacing import Pace
@@ -22,6 +23,7 @@ from patchwire.files.connection_file import load_connection
 from patchwire.files.outcomes import LineFile
 from patchwire.http.message import Origin, Response
 from patchwire.net.connection import Reply
+from patchwire.net.perform import Performer
 from patchwire.run.batch import Summary
 from patchwire.run.dispatcher import Dispatcher
 from patchwire.run.intake import Intake
@@ -35,6 +37,8 @@ from patchwire.run.worker import Delivery
 from tests.support.batches import BatchFiles, people, read_lines
 from tests.support.origins import OK, Origins, document, run, status
 from tests.support.peer import RequestReader, listening
+
+PERFORMER = Performer(NoAuthentication(), carries_credentials=False)
 
 ORIGIN = "http://h"
 
@@ -55,7 +59,7 @@ class Plant:
         self.reports = Reports(self.journal, LineFile(str(self.files.output)))
         self.stop = trio.Event()
         self.pacer = Pacer(Pace(rate=rate, concurrency=4, now=trio.current_time()), self.stop)
-        limits = RunLimits(origin=ORIGIN, validators=Validators(), patience=1.0)
+        limits = RunLimits(origin=ORIGIN, validators=Validators(), performer=PERFORMER, patience=1.0)
         self.dispatcher = Dispatcher(self.journal, self.lanes, self.reports, self.pacer, self.stop, limits)
         self.intake = cast("Intake", SimpleNamespace(ended=True, make_room=lambda: None))
 

@@ -7,16 +7,20 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from patchwire.auth.flow import NoAuthentication
 from patchwire.delivery.pacing import Pace
 from patchwire.delivery.retry import RetryPolicy
 from patchwire.delivery.validators import Validators
 from patchwire.errors import OriginError, PatchwireError, RunLimitError
 from patchwire.http.message import Origin
+from patchwire.net.perform import Performer
 from patchwire.run.limits import RunLimits
 from patchwire.run.pacer import Pacer
 from tests.support.batches import BatchFiles, people
 from tests.support.journals import reports
 from tests.support.origins import OK, Origins, batch, run, status
+
+PERFORMER = Performer(NoAuthentication(), carries_credentials=False)
 
 
 def failing_every(third: int) -> Origins:
@@ -84,7 +88,7 @@ def standstill(patience: float, seconds: float, pause: float | None = None) -> P
     pace = Pace(rate=None, concurrency=8, now=0.0)
     for number in range(20):
         pace.answered(429, pause, number / 100, number / 100)
-    limits = RunLimits(origin="http://h", validators=Validators(), patience=patience)
+    limits = RunLimits(origin="http://h", validators=Validators(), performer=PERFORMER, patience=patience)
 
     async def main() -> PatchwireError | None:
         await trio.sleep(seconds)

@@ -38,6 +38,6 @@ class BearerAuthentication(SteadyAuthentication):
         """What the server says of the token (RFC 6750 section 3)."""
         challenge = self.rejecting(response)
         said = [challenge.get(name) for name in ("error", "error_description")]
-        words = ": ".join(word[:200] for word in said if word) or "no reason given"
+        words = ": ".join(repr(word[:200])[1:-1] for word in said if word) or "no reason given"
         realm = "" if challenge.realm is None else f", realm {challenge.realm[:80]!r}"
         return f"the token was rejected (Bearer{realm}): {words}"

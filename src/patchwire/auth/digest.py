@@ -20,7 +20,12 @@ from patchwire.errors import RemoteProtocolError
 from patchwire.http.fields import quote
 
 Qop = Literal["auth", "auth-int"]
+Protection = Literal["auth", "auth-int", "none"]
 QOPS: Final[tuple[Qop, ...]] = ("auth", "auth-int")
+PROTECTIONS: Final[tuple[Protection, ...]] = (*QOPS, "none")
+"""What may be used, in order of preference; "none" is RFC 2069, for challenges without qop."""
+MAX_PARAMETER: Final = 4096
+"""Octets of a realm, nonce or opaque: they are remembered."""
 
 _HASHES: Final = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5", "SHA-512": "sha512"}
 ALGORITHMS: Final = tuple(_HASHES)
@@ -80,13 +85,11 @@ class Session:
     `cnonce` stays the same for the nonce, as -sess demands of those who compute the key once and allows to others.
     """
 
-    __slots__ = ("_hash", "_key", "_opening", "_rest", "_tail", "cnonce", "needs_body", "terms")
+    __slots__ = ("_hash", "_key", "_opening", "_rest", "_tail", "cnonce", "terms")
 
     def __init__(self, terms: Terms, credentials: Credentials, cnonce: bytes) -> None:
         self.terms = terms
         self.cnonce = cnonce
-        self.needs_body = "auth-int" in terms.qops
-        """Whether the proof of a response may cover its body."""
         user, password = credentials.octets(utf8=terms.utf8)
         hashed = terms.algorithm.hash
         key = hashed(b"%b:%b:%b" % (user, terms.realm, password))
@@ -160,8 +163,8 @@ def authorization(
 
 
 @lru_cache(maxsize=64)
-def understand(challenge: Challenge, qops: tuple[Qop, ...] = QOPS) -> Terms:
-    """What a challenge demands (RFC 7616 section 3.3). `qops` are those to use, in order of preference.
+def understand(challenge: Challenge, allowed: tuple[Protection, ...] = PROTECTIONS) -> Terms:
+    """What a challenge demands (RFC 7616 section 3.3). `allowed` are the qops to use, in order of preference.
 
     UnusableChallengeError says why it cannot be answered.
     """
@@ -169,18 +172,23 @@ def understand(challenge: Challenge, qops: tuple[Qop, ...] = QOPS) -> Terms:
     nonce = parameters.get("nonce")
     if nonce is None:
         raise UnusableChallengeError("it has no nonce")
+    for name in ("realm", "nonce", "opaque"):
+        if len(parameters.get(name, "")) > MAX_PARAMETER:
+            raise UnusableChallengeError(f"its {name} is over {MAX_PARAMETER} octets")
     named = parameters.get("algorithm")
     algorithm = algorithm_named("MD5" if named is None else named)
     if algorithm is None:
-        raise UnusableChallengeError(f"its algorithm {named!r} is unknown")
+        raise UnusableChallengeError(f"its algorithm {(named or '')[:80]!r} is unknown")
     try:
         algorithm.hash(b"")
     except ValueError:
         raise UnusableChallengeError(f"this machine has no {algorithm.family}") from None
     offered = [each.strip(" \t").lower() for each in parameters.get("qop", "").split(",")]
-    usable = tuple(qop for qop in qops if qop in offered)
+    usable = tuple(qop for qop in allowed if qop != "none" and qop in offered)
     if any(offered) and not usable:
-        raise UnusableChallengeError(f"its qop {parameters['qop']!r} is unknown or not allowed")
+        raise UnusableChallengeError(f"its qop {parameters['qop'][:80]!r} is unknown or not allowed")
+    if not usable and "none" not in allowed:
+        raise UnusableChallengeError("it has no qop")
     if algorithm.is_session and not usable:
         raise UnusableChallengeError(f"its algorithm {algorithm.name} needs a qop")
     opaque = parameters.get("opaque")
@@ -225,10 +233,9 @@ def fault_of_proof(
         info.get("nc", count).lower() != count or info.get("cnonce", cnonce) != cnonce
     ):
         return "its nc or cnonce is not that of the request"
-    named = info.get("qop", session.terms.qop)
-    qop: Qop | None = next((qop for qop in QOPS if qop == named), None)
-    if qop is None and named is not None:
-        return f"its qop {named!r} is unknown"
+    qop = session.terms.qop
+    if info.get("qop", qop or "").lower() != (qop or ""):
+        return "its qop is not that of the request"
     body_hash = None
     if qop == "auth-int":
         if body is None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from patchwire.auth.challenge import parse
-from patchwire.auth.digest import Qop, Terms, UnusableChallengeError, strongest, understand
+from patchwire.auth.digest import Protection, Terms, UnusableChallengeError, strongest, understand
 from patchwire.auth.nonces import End
 from patchwire.auth.role import Role
 from patchwire.http.message import Response
@@ -31,7 +31,7 @@ class Challenged(Struct, frozen=True):
         return End.STALE if any(each.stale for each in offers) else End.REJECTED
 
 
-def read(response: Response, role: Role, qops: tuple[Qop, ...]) -> Challenged:
+def read(response: Response, role: Role, qops: tuple[Protection, ...]) -> Challenged:
     """What a response asks for."""
     challenged = Challenged(response, [], [], [])
     for challenge in parse(response.all_values(role.challenge)):
@@ -45,37 +45,45 @@ def read(response: Response, role: Role, qops: tuple[Qop, ...]) -> Challenged:
     return challenged
 
 
-def choose(
-    challenged: Challenged, algorithms: Sequence[str], accepted: Callable[[bytes], Terms | None]
-) -> Terms | str:
+def choose(challenged: Challenged, algorithms: Sequence[str], best: Terms | None) -> Terms | str:
     """The terms to answer: those of the most preferred algorithm. Else what is offered, and why that is no use.
 
-    `accepted` gives the terms that a realm has accepted before: a weaker algorithm than theirs is refused, since an
-    attacker may have put it in place of the server's own.
+    `best` is what the origin has accepted before: a weaker offer is refused, since an attacker may have put it in the
+    place of the server's own.
     """
     terms = strongest(challenged.offers, algorithms)
     if terms is None:
         return f"{_what_there_is(challenged, algorithms)}, this connection has Digest"
-    before = accepted(terms.realm)
-    if before is not None and strongest([terms, before], algorithms) is not terms:
-        return f"only Digest {terms.algorithm.name}, where {before.algorithm.name} was accepted before"
-    return terms
+    if best is None or stronger(terms, best, algorithms) is terms:
+        return terms
+    return f"only Digest {_named(terms)}, where {_named(best)} was accepted before"
+
+
+def stronger(first: Terms, second: Terms, algorithms: Sequence[str]) -> Terms:
+    """The stronger of two: that of the more preferred algorithm, and then the one with a qop; else the first."""
+    if first.algorithm.family != second.algorithm.family:
+        return strongest([first, second], algorithms) or first
+    return second if first.qop is None and second.qop is not None else first
 
 
 def story(challenged: Challenged, terms: Terms) -> str:
     """What was offered, and what was chosen, for the log."""
     offers = [f"Digest {each.algorithm.name}" for each in challenged.offers] + challenged.others
     faults = [f"Digest that cannot be answered ({fault})" for fault in challenged.faults]
-    qop = "no qop" if terms.qop is None else f"qop {terms.qop}"
-    return (
-        f"{_some(offers + faults)}; chosen: Digest {terms.algorithm.name} with {qop}, realm {_shown(terms)}, "
-        f"as the most preferred"
-    )
+    chosen = f"Digest {_named(terms)}, realm {_shown(terms)}"
+    return f"{_some(offers + faults)}; chosen: {chosen}, as the most preferred"
 
 
-def rejection(user: str, terms: Terms) -> str:
+def rejection(user: str, terms: Terms, *, is_stale: bool) -> str:
     """What is said of credentials that were rejected."""
-    return f"user {user!r} or its password was rejected (Digest {terms.algorithm.name}, realm {_shown(terms)})"
+    where = f"(Digest {terms.algorithm.name}, realm {_shown(terms)})"
+    if is_stale:
+        return f"the server calls every nonce stale, also one that has just come {where}, for user {user!r}"
+    return f"user {user!r} or its password was rejected {where}"
+
+
+def _named(terms: Terms) -> str:
+    return f"{terms.algorithm.name} with {'no qop' if terms.qop is None else f'qop {terms.qop}'}"
 
 
 def _what_there_is(challenged: Challenged, algorithms: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ closes it in `finally`. What outlives one request belongs to the object whose `f
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from enum import Enum, auto
 from typing import Protocol
 
@@ -35,6 +35,10 @@ class Send(Struct, frozen=True):
     """Whether the flow looks at the response's body."""
     after_rejection: bool = False
     """Whether credentials have just been rejected: these must go out alone, lest many attempts lock an account."""
+    is_good: Callable[[], bool] | None = None
+    """Where there is one and it says no before the request has left, the driver sends nothing and resumes the flow
+    with None.
+    """
 
 
 class Wait(Struct, frozen=True):
@@ -72,13 +76,14 @@ class FlowResult(Struct, frozen=True):
     doubt: str | None = None
 
 
-_PUT_OFF = frozenset({407, 408, 421, 425, 429})
+_ABOUT_THE_CHANGE = frozenset({403, 409, 412, 415, 422, 428})
 
 
 def accepts(response: Response) -> bool:
-    """Whether an answer to a request with credentials says that they were good: a 2xx, or a 4xx about the rest."""
-    status = response.status
-    return 200 <= status <= 299 or (400 <= status <= 499 and status != 401 and status not in _PUT_OFF)
+    """Whether an answer to a request with credentials says that they were good: a 2xx, or a 4xx that a server gives
+    only to whom it knows (RFC 9110 section 13.2.1). A 404 or a 400 it may give to anybody.
+    """
+    return 200 <= response.status <= 299 or response.status in _ABOUT_THE_CHANGE
 
 
 Flow = Generator[Step, Answer, FlowResult]
@@ -110,11 +115,15 @@ def send_held_back(step: Send, body: Body) -> Generator[Step, Answer, Response]:
     request = step.request
     if body is Body.IN_REQUEST or request.header(b"expect") is not None:
         return (yield from send(step))
-    held = Send(request.with_header(b"Expect", b"100-continue"), step.needs_body, step.after_rejection)
-    response = yield from send(held)
+    response = yield from send(holding_back(step))
     if response.status == 417:  # it knows no expectations, and has not acted (RFC 9110 section 15.5.18)
         return (yield from send(step))
     return response
+
+
+def holding_back(step: Send) -> Send:
+    """The step, whose body waits for 100 (Continue)."""
+    return Send(step.request.with_header(b"Expect", b"100-continue"), step.needs_body, step.after_rejection)
 
 
 class NoAuthentication:

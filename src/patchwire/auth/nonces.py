@@ -16,14 +16,17 @@ from msgspec import Struct
 
 from patchwire.auth.digest import Session
 
-MAX_NONCES: Final = 4096
-"""Nonces remembered; the oldest goes first, and is not used again."""
+MAX_NONCES: Final = 1024
+"""Nonces remembered, of all realms; the oldest goes first. One that comes back after that is taken for a new one."""
 PROVEN: Final = 100
 """Requests that a nonce has served side by side, after which its end is no sign that the server minds their order."""
 LIVES: Final = 2
 """Requests that a nonce has served one after the other, after which its end is no sign that it is good for one."""
 SHORT_LIVES: Final = 3
 """Nonces in a row that ended early, before another use is tried. A server that says `stale` may mean it."""
+FIRST_TRIAL: Final = 64
+"""Requests with a nonce each after which a nonce is used again, to see; and twice as many after each time in vain."""
+LAST_TRIAL: Final = 4096
 
 
 class Use(Enum):
@@ -56,56 +59,80 @@ class Nonce:
     __slots__ = ("accepted", "count", "flying", "has_taught", "is_free", "is_over", "is_shared", "session")
 
     def __init__(self, session: Session) -> None:
-        self.session = session
+        self.session: Session | None = session
+        """None once it is forgotten."""
         self.count = 0
         self.flying = 0
         self.accepted = 0
         self.is_free = False
+        """Whether it lies among those that are free for use."""
         self.is_shared = False
         """Whether others may claim it; until it has been accepted only who has brought it may."""
         self.is_over = False
+        """Whether it is not to be claimed any more."""
         self.has_taught = False
+
+    def is_good(self) -> bool:
+        """Whether a claim on it that was made a while ago may still be used."""
+        return not self.is_over
 
 
 class Claim(Struct, frozen=True):
     """The right to send one request with this nonce and count, which nobody else ever gets."""
 
     nonce: Nonce
+    session: Session
+    """What makes the credentials."""
     count: int
     is_fresh: bool
     """Whether nobody but its owner has used the nonce: a rejection is about the password then."""
 
-    @property
-    def session(self) -> Session:
-        """What makes the credentials."""
-        return self.nonce.session
 
-
-class Changes:
-    """Counts what flows that wait may be waiting for. All ledgers of one authentication share it."""
-
-    __slots__ = ("number",)
+class NonceMemory:
+    """The nonces of one origin, whatever realm they came with. `changes` counts what waiting flows may wait for."""
 
     def __init__(self) -> None:
-        self.number = 0
+        self.changes = 0
+        self._known: OrderedDict[bytes, Nonce] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def find(self, name: bytes) -> Nonce | None:
+        """What is known of a nonce."""
+        return self._known.get(name)
+
+    def add(self, session: Session) -> Nonce:
+        """Remember a nonce that has just come. The oldest that nobody is using makes room for it."""
+        if len(self._known) >= MAX_NONCES:
+            self._evict()
+        nonce = self._known[session.terms.nonce] = Nonce(session)
+        return nonce
+
+    def _evict(self) -> None:
+        for _ in range(len(self._known)):
+            name, oldest = self._known.popitem(last=False)
+            if not oldest.flying and not (oldest.is_free and oldest.count > 1):
+                break
+            self._known[name] = oldest
+        else:
+            _, oldest = self._known.popitem(last=False)
+        oldest.is_over = True
+        oldest.session = None
 
 
 class NonceLedger:
-    """The nonces of one realm at one origin. Each claim is settled once. Evicted nonces cannot be claimed."""
+    """The nonces of one realm. Each claim is settled once."""
 
-    def __init__(self, changes: Changes, use: Use = Use.PARALLEL) -> None:
+    def __init__(self, memory: NonceMemory, use: Use = Use.PARALLEL) -> None:
         self.use = use
         self.renewing = 0
         """How many are about to bring a new nonce."""
-        self._changes = changes
-        self._known: OrderedDict[bytes, Nonce] = OrderedDict()
+        self._memory = memory
         self._free: deque[Nonce] = deque(maxlen=MAX_NONCES)  # the most recent last
         self._short_lives = 0
-
-    @property
-    def size(self) -> int:
-        """How many nonces are remembered."""
-        return len(self._known)
+        self._trial_after = FIRST_TRIAL
+        self._until_trial = FIRST_TRIAL
 
     def claim(self) -> Claim | None:
         """The next count of a nonce that is free for use, or None."""
@@ -125,19 +152,20 @@ class NonceLedger:
 
         A nonce that is known already goes on counting; None where it is in use, and may serve one request at a time.
         """
-        nonce = self._known.get(session.terms.nonce)
+        nonce = self._memory.find(session.terms.nonce)
         if nonce is None:
-            nonce = self._added(session)
+            nonce = self._memory.add(session)
         elif nonce.flying and self.use is not Use.PARALLEL:
             return None
-        nonce.is_over = False
+        elif nonce.is_over:  # the server gives it another life
+            nonce.session, nonce.accepted, nonce.is_over, nonce.has_taught = session, 0, False, False
         return self._claimed(nonce)
 
     def renew(self, claim: Claim, session: Session) -> None:
         """The server wants the next requests to use this nonce (nextnonce, RFC 7616 section 3.5)."""
-        if session.terms.nonce in self._known:
+        if self._memory.find(session.terms.nonce) is not None:
             return
-        nonce = self._added(session)
+        nonce = self._memory.add(session)
         nonce.is_shared = True
         self._put_back(nonce)
         claim.nonce.is_over = True
@@ -148,47 +176,47 @@ class NonceLedger:
         nonce.flying -= 1
         if end is End.ACCEPTED:
             nonce.accepted += 1
-            if not nonce.is_shared or self.use is not Use.PARALLEL:
+            if self.use is not Use.PARALLEL:
+                self._learn_success(nonce)
+            if not nonce.is_free:
                 nonce.is_shared = True
                 self._put_back(nonce)
-            if nonce.accepted == LIVES and self.use is Use.ORDERED:
-                self._short_lives = 0
             return
         if end is not End.LOST:
-            self._learn(claim, end)
+            self._learn_failure(claim, end)
         if end is not End.LOST or self.use is not Use.PARALLEL or not nonce.is_shared:
             # Whether a count that was lost has arrived is not known, and so not which is the next.
             nonce.is_over = True
-        self._changes.number += 1
+        self._memory.changes += 1
 
     def _put_back(self, nonce: Nonce) -> None:
         if self.use is Use.PARALLEL or not nonce.flying:
             if not nonce.is_free and not nonce.is_over:
                 nonce.is_free = True
                 self._free.append(nonce)
-            self._changes.number += 1
+            self._memory.changes += 1
 
     def _claimed(self, nonce: Nonce) -> Claim:
+        assert nonce.session is not None  # noqa: S101 - what is forgotten is over
         is_fresh = nonce.count == 0 and not nonce.is_shared
         nonce.count += 1
         nonce.flying += 1
-        return Claim(nonce, nonce.count, is_fresh)
+        return Claim(nonce, nonce.session, nonce.count, is_fresh)
 
-    def _added(self, session: Session) -> Nonce:
-        if len(self._known) >= MAX_NONCES:
-            self._evict()
-        nonce = self._known[session.terms.nonce] = Nonce(session)
-        return nonce
+    def _learn_success(self, nonce: Nonce) -> None:
+        if self.use is Use.ORDERED:
+            if nonce.accepted == LIVES:
+                self._short_lives = 0
+                self._trial_after = FIRST_TRIAL
+            return
+        self._until_trial -= 1
+        if self._until_trial <= 0:
+            # What has led here may have been a restart, or pauses longer than a nonce lives. One failure leads back.
+            self.use = Use.ORDERED
+            self._short_lives = SHORT_LIVES - 1
+            self._trial_after = min(LAST_TRIAL, 2 * self._trial_after)
 
-    def _evict(self) -> None:
-        """Forget the nonce that came first, but for the one in use by all."""
-        name, oldest = self._known.popitem(last=False)
-        if self.use is Use.PARALLEL and self._free and self._free[-1] is oldest:
-            self._known[name] = oldest
-            name, oldest = self._known.popitem(last=False)
-        oldest.is_over = True
-
-    def _learn(self, claim: Claim, end: End) -> None:
+    def _learn_failure(self, claim: Claim, end: End) -> None:
         """From a rejection: whether the server minds how its nonces are used."""
         nonce = claim.nonce
         if nonce.has_taught or claim.is_fresh or self.use is Use.ONCE:
@@ -201,3 +229,4 @@ class NonceLedger:
         if self._short_lives >= SHORT_LIVES or (end is End.REJECTED and self.use is Use.PARALLEL):
             self.use = Use.ORDERED if self.use is Use.PARALLEL else Use.ONCE
             self._short_lives = 0
+            self._until_trial = self._trial_after

@@ -52,13 +52,11 @@ SCHEMES = ["none", "basic", "digest", "bearer"]
     "--qop", multiple=True, type=click.Choice(["auth", "auth-int", "none"]), help="May be repeated. [default: auth]"
 )
 @click.option("--userhash", is_flag=True, help="Ask for the user name as a hash.")
-@click.option("--nonce-lifetime", type=float, default=300.0, show_default=True, metavar="SECONDS")
+@click.option("--nonce-lifetime", type=float, metavar="SECONDS", help="[default: 300]")
 @click.option(
     "--nonce-uses",
     type=click.Choice(["parallel", "ordered", "once"]),
-    default="parallel",
-    show_default=True,
-    help="Which nonce counts are accepted: in any order, only the next, only one.",
+    help="Which nonce counts are accepted: in any order, only the next, only one. [default: parallel]",
 )
 @click.option("--documents", metavar="FILE", help='What is there: NDJSON lines {"path": "/a", "body": ...}.')
 @click.option("--create-missing", is_flag=True, help="Let a merge patch create the document that it names.")
@@ -82,8 +80,8 @@ def serve(
     algorithm: tuple[str, ...],
     qop: tuple[str, ...],
     userhash: bool,
-    nonce_lifetime: float,
-    nonce_uses: Uses,
+    nonce_lifetime: float | None,
+    nonce_uses: Uses | None,
     documents: str | None,
     create_missing: bool,
     record: str | None,

@@ -20,6 +20,8 @@ from patchwire.errors import InputError, LocalProtocolError
 
 DEFAULT_ALGORITHMS: Final = ("SHA-256", "MD5")
 DEFAULT_QOP: Final = ("auth",)
+DEFAULT_LIFETIME: Final = 300.0
+_OF_DIGEST: Final = ("algorithms", "qop", "userhash", "nonce_lifetime", "nonce_uses")
 
 
 class AuthOptions(Struct, frozen=True):
@@ -33,8 +35,8 @@ class AuthOptions(Struct, frozen=True):
     algorithms: tuple[str, ...]
     qop: tuple[str, ...]
     userhash: bool
-    nonce_lifetime: float
-    nonce_uses: Uses
+    nonce_lifetime: float | None
+    nonce_uses: Uses | None
 
     def __repr__(self) -> str:
         """Password and token may stand in the open here."""
@@ -78,9 +80,9 @@ def _digest(options: AuthOptions, passwords: dict[str, str]) -> DigestVerifier:
         qops=tuple(each for each in QOPS if each in qop),
         userhash=options.userhash,
     )
-    nonces = ServerNonces(
-        secrets.token_bytes(32), secrets.token_bytes, lifetime=options.nonce_lifetime, uses=options.nonce_uses
-    )
+    lifetime = DEFAULT_LIFETIME if options.nonce_lifetime is None else options.nonce_lifetime
+    uses = options.nonce_uses or "parallel"
+    nonces = ServerNonces(secrets.token_bytes(32), secrets.token_bytes, lifetime=lifetime, uses=uses)
     return DigestVerifier(demands, passwords, nonces)
 
 
@@ -94,7 +96,7 @@ def _check(options: AuthOptions) -> None:
             raise click.UsageError(f"--{name} needs --auth {users}")
         if not given and name in needed:
             raise click.UsageError(f"--auth {options.auth} needs {' and '.join(f'--{each}' for each in needed)}")
-    if options.auth != "digest" and (options.algorithms or options.qop or options.userhash):
-        raise click.UsageError("--algorithm, --qop and --userhash need --auth digest")
-    if not options.nonce_lifetime > 0:
+    if options.auth != "digest" and any(getattr(options, name) not in (None, False, ()) for name in _OF_DIGEST):
+        raise click.UsageError("--algorithm, --qop, --userhash, --nonce-lifetime and --nonce-uses need --auth digest")
+    if options.nonce_lifetime is not None and not options.nonce_lifetime > 0:
         raise click.UsageError("--nonce-lifetime must be above 0")

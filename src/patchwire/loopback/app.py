@@ -51,9 +51,9 @@ class App(Struct, frozen=True):
 
         Nothing is raised for a bad request. The order of checks is that of RFC 9110 section 13.2.1.
         """
-        refusal = self._unauthorized(request, now, has_body=True)
-        if refusal is not None:
-            return finished(refusal, request.method, now), None
+        verdict = None if self.verifier is None else self.verifier.judge(request, now)
+        if isinstance(verdict, Refused):
+            return finished(_unauthorized(verdict), request.method, now), None
         response, change = self._answer(request, documents)
         response = finished(response, request.method, now)
         return response if self.verifier is None else self.verifier.signed(request, response, now), change
@@ -63,16 +63,17 @@ class App(Struct, frozen=True):
 
         For a request whose content waits for 100 (Continue): RFC 9110 section 10.1.1.
         """
-        refusal = self._unauthorized(request, now, has_body=False)
+        verdict = None if self.verifier is None else self.verifier.judge(request, now, has_body=False)
+        if isinstance(verdict, Refused):
+            return finished(_unauthorized(verdict), request.method, now)
+        if verdict is not None and verdict.provisional:
+            return None
+        refusal = self._refusal(request, documents)
         if refusal is None:
-            refusal = self._refusal(request, documents)
-            if refusal is not None:  # there will be no other look at its credentials
-                self._unauthorized(request, now, has_body=True)
-        return None if refusal is None else finished(refusal, request.method, now)
-
-    def _unauthorized(self, request: Request, now: float, *, has_body: bool) -> Response | None:
-        verdict = None if self.verifier is None else self.verifier.judge(request, now, has_body=has_body)
-        return problem(verdict.status, verdict.reason, verdict.headers) if isinstance(verdict, Refused) else None
+            return None
+        if self.verifier is not None:  # there will be no other look at its credentials
+            self.verifier.judge(request, now)
+        return finished(refusal, request.method, now)
 
     def _answer(self, request: Request, documents: Mapping[str, Document]) -> tuple[Response, Change | None]:
         refusal = self._refusal(request, documents)
@@ -111,6 +112,10 @@ class App(Struct, frozen=True):
         if refusal is None and document is None and media_type_of(request) == JSON_PATCH:
             return _missing()
         return refusal
+
+
+def _unauthorized(verdict: Refused) -> Response:
+    return problem(verdict.status, verdict.reason, verdict.headers)
 
 
 def path_of(request: Request) -> str:

@@ -33,10 +33,10 @@ _NONE: Final[Mapping[str, str]] = {}
 class PatchClient:
     """Sends requests over one connection's settings, on at most `max_connections` connections at a time.
 
-    Any number of tasks may use it side by side. A request goes out once: what may have reached the server is never
-    sent again. What comes back is a response, of any status, or an error whose `sent` says what is known about the
-    request: Sent.NO, nothing of it was taken by the network; Sent.MAYBE, it may have been acted upon.
-    `patchwire.outcome_of` makes an Outcome of either.
+    Any number of tasks may use it side by side; a body that is being sent must not wait for another request of the
+    same client. A request goes out once: what may have reached the server is never sent again. What comes back is a
+    response, of any status, or an error whose `sent` says what is known about the request: Sent.NO, nothing of it was
+    taken by the network; Sent.MAYBE, it may have been acted upon. `patchwire.outcome_of` makes an Outcome of either.
 
     `wire_log` is given each line of the wire log, secrets redacted; by default the logger `patchwire.wire` is, at
     level DEBUG.

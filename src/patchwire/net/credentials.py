@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import trio
 
 from patchwire.auth.flow import FlowResult, Send, accepts
 from patchwire.errors import CredentialsRejectedError
+from patchwire.http.message import Response
+
+ENOUGH: Final = 16
+"""Answers that are neither an acceptance nor a rejection, one after the other, after which it is taken for the former:
+all changes may be such that the server refuses them.
+"""
 
 
 class CredentialsGate:
@@ -14,6 +22,7 @@ class CredentialsGate:
     def __init__(self, *, needed: bool) -> None:
         self._open = not needed
         self._rejected = False
+        self._neither = 0
         self._lock = trio.Lock()
 
     async def enter(self, step: Send) -> bool:
@@ -37,16 +46,28 @@ class CredentialsGate:
 
     def lets_through(self, step: Send) -> bool:
         """Whether the step may go side by side with others: it has no credentials, or they are known to be good."""
-        return self._open or not _carries_credentials(step)
+        return self._open or not carries_credentials(step)
 
     def leave(self, result: FlowResult | None) -> None:
         """Let the next go. `result` is what became of the conversation, if it has come to an end."""
-        if result is not None:
-            self._rejected = result.refusal is not None
-            self._open = result.doubt is None and accepts(result.response)
+        if result is not None and result.refusal is None and result.doubt is None:
+            self._learn(result.response)
         self._lock.release()
 
+    def reject(self) -> None:
+        """The server has rejected the credentials, whoever has sent them: nobody sends them any more."""
+        self._open = False
+        self._rejected = True
 
-def _carries_credentials(step: Send) -> bool:
+    def _learn(self, response: Response) -> None:
+        if accepts(response):
+            self._open = True
+        elif 400 <= response.status <= 499:
+            self._neither += 1
+            self._open = self._neither >= ENOUGH
+
+
+def carries_credentials(step: Send) -> bool:
+    """Whether the step's request has credentials of any scheme."""
     request = step.request
     return request.header(b"authorization") is not None or request.header(b"proxy-authorization") is not None

@@ -11,11 +11,11 @@ import trio
 
 from patchwire.auth.flow import Answer, Authentication, Body, FlowResult, HashBody, Send, Tell, Wait
 from patchwire.errors import Sent, UnprovenResponseError
-from patchwire.http.message import Request
+from patchwire.http.message import Request, Response
 from patchwire.http.redirects import FOLLOWABLE, Redirects, redirected
 from patchwire.net.body import BodySource
 from patchwire.net.connection import Reply
-from patchwire.net.credentials import CredentialsGate
+from patchwire.net.credentials import CredentialsGate, carries_credentials
 from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog, printable, time_of
 from patchwire.settings.secret import SECRET_FIELDS
@@ -50,6 +50,8 @@ class Performer:
         self._redirects = redirects
         self._secret_fields = frozenset({*SECRETS, *secret_fields})
         self._wire_log = wire_log
+        self.unproven = 0
+        """Answers in a row, the last among them, that did not prove what they must."""
         self._generation = authentication.generation
         self._waiting = trio.lowlevel.ParkingLot()
 
@@ -62,7 +64,7 @@ class Performer:
         must is no response: the reply has an UnprovenResponseError in its place. Raises what `send` raises,
         CredentialsRejectedError and LocalProtocolError.
         """
-        hops = 0
+        first, hops = request.origin, 0
         while True:
             reply, result = await self._converse(request, send, source)
             response = reply.response
@@ -71,7 +73,9 @@ class Performer:
             onward = redirected(request, response, self._redirects, self._secret_fields)
             if isinstance(onward, Request):
                 hops += 1
-                if hops > self._redirects.limit:
+                if request.origin != first and onward.origin == first:
+                    onward = f"{response.status} is not followed: it leads back from another origin"
+                elif hops > self._redirects.limit:
                     onward = f"redirected more than {self._redirects.limit} times (redirects.limit)"
                 elif source is not None and source.is_spent:
                     onward = f"{response.status} is not followed: the body came from a stream and has gone"
@@ -84,28 +88,20 @@ class Performer:
         self, request: Request, send: SendStep, source: BodySource | None
     ) -> tuple[Reply, FlowResult | None]:
         flow = self._authentication.flow(request, _body_of(source))
-        alone, result, reply = False, None, None
+        conversation = _Conversation(self._gate, send)
+        result = None
         try:
             step = next(flow)
             while True:
                 answer: Answer = None
                 if isinstance(step, Send):
                     if source is not None and source.is_spent:
-                        assert reply is not None  # noqa: S101 - something has read the body
-                        return _spent(reply)
-                    received = None
-                    while received is None:
-                        if not alone:
-                            alone = await self._gate.enter(step)
-                        received = await send(step, _always if alone else partial(self._gate.lets_through, step))
-                    reply = received
-                    answer = reply.response
-                    if answer is None:
-                        return reply, None
+                        return _spent(conversation.last)
+                    answer = await conversation.say(step)
+                    if answer is None and conversation.failed is not None:
+                        return conversation.failed, None
                 elif isinstance(step, Wait):
-                    if alone:  # who is waited for may need it
-                        alone = False
-                        self._gate.leave(None)
+                    conversation.step_back()  # who is waited for may need the turn
                     await self._wait(step)
                 elif isinstance(step, HashBody):
                     answer = None if source is None else await source.hash(step.algorithm)
@@ -114,14 +110,13 @@ class Performer:
                 try:
                     step = flow.send(answer)
                 except StopIteration as stop:
-                    assert reply is not None  # noqa: S101 - a flow ends with a response
                     result = stop.value
-                    return _proven(reply, result)
+                    self.unproven = 0 if result.doubt is None else self.unproven + 1
+                    return _proven(conversation.last, result)
                 self._wake()
         finally:
             flow.close()
-            if alone:
-                self._gate.leave(result)
+            conversation.end(result)
             self._wake()
 
     def _wake(self) -> None:
@@ -140,8 +135,62 @@ class Performer:
             self._wire_log(f"{time_of(now())} * {printable(step.text.encode('utf-8'))}")
 
 
-def _always() -> bool:
-    return True
+class _Conversation:
+    """One flow's part in the turns that credentials take."""
+
+    __slots__ = ("_alone", "_gate", "_last", "_send", "_step", "failed")
+
+    def __init__(self, gate: CredentialsGate, send: SendStep) -> None:
+        self._gate = gate
+        self._send = send
+        self._alone = False
+        self._step: Send | None = None
+        self._last: Reply | None = None
+        self.failed: Reply | None = None
+        """A reply without a response."""
+
+    @property
+    def last(self) -> Reply:
+        """The last reply with a response."""
+        assert self._last is not None  # noqa: S101 - a flow ends with a response
+        return self._last
+
+    async def say(self, step: Send) -> Response | None:
+        """The response; None where there is none, or where the step was no longer good and nothing was sent."""
+        reply = None
+        while reply is None:
+            if not self._alone:
+                self._alone = await self._gate.enter(step)
+            reply = await self._send(step, partial(self._may_go, step))
+            if reply is None and not _is_good(step):
+                return None
+        self._step = step
+        if reply.response is None:
+            self.failed = reply
+        else:
+            self._last = reply
+        return reply.response
+
+    def step_back(self) -> None:
+        """Let others have their turn."""
+        if self._alone:
+            self._alone = False
+            self._gate.leave(None)
+
+    def end(self, result: FlowResult | None) -> None:
+        """`result` is there where the flow has come to its end."""
+        refused = result is not None and result.refusal is not None
+        if refused and self._step is not None and carries_credentials(self._step):
+            self._gate.reject()
+        if self._alone:
+            self._gate.leave(result)
+
+    def _may_go(self, step: Send) -> bool:
+        return (self._alone or self._gate.lets_through(step)) and _is_good(step)
+
+
+def _is_good(step: Send) -> bool:
+    return step.is_good is None or step.is_good()
 
 
 def _body_of(source: BodySource | None) -> Body:

@@ -211,6 +211,7 @@ class _Run:
         limits = RunLimits(
             origin=str(settings.origin),
             validators=validators,
+            performer=self._performer,
             patience=options.patience,
             max_failures=options.max_failures,
             max_failure_rate=options.max_failure_rate,

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from patchwire.delivery.validators import Validators
 from patchwire.errors import OriginError, PatchwireError, RunLimitError
+from patchwire.net.perform import Performer
 from patchwire.run.pacer import Pacer
 from patchwire.run.reports import Reports
 
@@ -18,11 +19,16 @@ STANDSTILL: Final = 120.0
 """Seconds for which an origin may refuse all, at least: many count by the minute, and do not say when it is over."""
 
 
+MAX_UNPROVEN: Final = 3
+"""Answers in a row whose sender may not know the password: one may be an accident."""
+
+
 class RunLimits(Struct, frozen=True, kw_only=True):
     """What was asked for, and whom it is about."""
 
     origin: str
     validators: Validators
+    performer: Performer
     patience: float
     """Seconds without an answer, while records are sent."""
     max_failures: int | None = None
@@ -39,6 +45,11 @@ class RunLimits(Struct, frozen=True, kw_only=True):
         if refusals.lasting(trio.current_time()) > max(self.patience, STANDSTILL):
             return self._stopping(
                 f"has refused {refusals.count:,} requests as too many ({said}) since it last took one"
+            )
+        if self.performer.unproven >= MAX_UNPROVEN:
+            return self._stopping(
+                f"has given {self.performer.unproven} answers in a row that do not prove that it knows the password, "
+                "and may be somebody else"
             )
         if self.validators.never_match:
             problem = f"{self.origin} answers 412 to the very entity tags that it gives, so no If-Match can match"

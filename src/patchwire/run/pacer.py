@@ -47,6 +47,19 @@ class Pacer:
                 await self._stop.wait()
         raise StoppedError
 
+    async def follow(self) -> None:
+        """Wait until the answer to a challenge may leave: at once, since a nonce may not live long, unless the origin
+        asks to be left alone. The pace counts it all the same. StoppedError: it may not.
+        """
+        while not self._stop.is_set():
+            until = self.pace.held_until
+            if until <= trio.current_time():
+                self.pace.take()
+                return
+            with trio.move_on_at(until):
+                await self._stop.wait()
+        raise StoppedError
+
     def observe(self, reply: Reply, sent_at: float) -> None:
         """Learn from what came of a request that left at `sent_at`."""
         now = trio.current_time()

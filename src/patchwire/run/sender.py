@@ -26,6 +26,7 @@ class Sender:
         self._pacer = pacer
         self._connection: Connection | None = None
         self._is_admitted = False
+        self._is_following = False
         self._keep_body = False
         self._sent_at = 0.0
 
@@ -50,6 +51,7 @@ class Sender:
         Raises ConnectError, CredentialsRejectedError, LocalProtocolError and StoppedError: nothing was sent then.
         """
         self._keep_body = keep_body
+        self._is_following = False
         return await self._performer.perform(request, self._exchange)
 
     async def _exchange(self, step: Send, may_go: MayGo) -> Reply | None:
@@ -57,6 +59,8 @@ class Sender:
         self._pacer.refuse_if_stopped()  # it may have waited for others to try the credentials
         if self._is_admitted:
             self._is_admitted = False
+        elif self._is_following:
+            await self._pacer.follow()
         else:
             await self._pacer.admit()
         keep_body = self._keep_body or step.needs_body
@@ -66,6 +70,7 @@ class Sender:
         if reply is None:
             self._is_admitted = True  # the pace has counted it already
             return None
+        self._is_following = True
         self._pacer.observe(reply, self._sent_at)
         if reply.response is not None:
             self._gate.heard()

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from patchwire.auth.credentials import Charset
-from patchwire.auth.digest import ALGORITHMS, QOPS, Qop, algorithm_named
+from patchwire.auth.digest import ALGORITHMS, PROTECTIONS, Protection, algorithm_named
 from patchwire.errors import LocalProtocolError, SettingsError
 from patchwire.http.exchange import Limits as ExchangeLimits
 from patchwire.http.message import Origin, Request, check_field, split_url, target_fault
@@ -19,7 +19,13 @@ from patchwire.settings.secret import REMEDY, SECRET_FIELDS, Secret, SecretRefer
 from patchwire.settings.tls import DEFAULT_TLS, Material, TlsSettings
 
 AUTHORIZATION = "authorization"
-SCHEMES = ("none", "basic", "digest")
+WORDS = {
+    "authentication": ("none", "basic", "digest"),
+    "charset": ("UTF-8", "ISO-8859-1"),
+    "digest.qop": PROTECTIONS,
+    "tls.minimum_version": ("1.2", "1.3"),
+}
+"""What may stand where only certain words may."""
 DEFAULT_UNKNOWN_STATUSES = (502, 504)
 """With these a gateway speaks for a server that may have acted."""
 OF_A_RECORD = {"content-type": "media_type", "if-match": "if_match"}
@@ -30,7 +36,7 @@ class DigestSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What of Digest is allowed, in order of preference: a name without -sess stands for both forms."""
 
     algorithms: tuple[str, ...] = ALGORITHMS
-    qop: tuple[Qop, ...] = QOPS
+    qop: tuple[Protection, ...] = PROTECTIONS
 
 
 class Outcomes(Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,9 +131,8 @@ class ConnectionSettings(Struct, frozen=True):
 
 def parse_connection(place: str, data: dict[str, Any]) -> ConnectionFile:
     """The connection in the decoded TOML `data`. SettingsError names `place`, the key and what was expected."""
-    scheme = data.get("authentication", "none")
-    if scheme not in SCHEMES:
-        raise SettingsError(place, f"authentication: expected one of {', '.join(SCHEMES)}, got {scheme!r}")
+    for key, words in WORDS.items():
+        _check_words(place, data, key, words)
     try:
         connection = msgspec.convert(data, ConnectionFile)
     except msgspec.ValidationError as error:
@@ -225,6 +230,16 @@ def _identity(connection: ConnectionFile, secrets: dict[str, Secret]) -> str:
         f"{name.lower()}: {'' if f'headers.{name}' in secrets else text}" for name, text in connection.headers.items()
     )
     return "\n".join([connection.base_url, *fields])
+
+
+def _check_words(place: str, data: dict[str, Any], key: str, words: tuple[str, ...]) -> None:
+    """Where a key takes words, or a list of them: SettingsError unless they are among those that it knows."""
+    table, dot, name = key.rpartition(".")
+    found: Any = data.get(table, {}) if dot else data
+    value = found.get(name) if isinstance(found, dict) else None
+    for each in value if isinstance(value, list) else [value]:
+        if each is not None and each not in words:
+            raise SettingsError(place, f"{key}: expected one of {', '.join(words)}, got {each!r}")
 
 
 def _check_urls_and_limits(place: str, connection: ConnectionFile) -> None:

@@ -84,7 +84,7 @@ class DigestVerifier:
             return self._asked("The nonce or its count is not accepted.", now)
         if has_body:
             self._nonces.use(nonce, count)
-        return Admitted(answer.user)
+        return Admitted(answer.user, provisional=answer.qop == "auth-int" and not has_body)
 
     def signed(self, request: Request, response: Response, now: float) -> Response:
         """The response with Authentication-Info (RFC 7616 section 3.5)."""

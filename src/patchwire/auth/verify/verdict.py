@@ -10,9 +10,12 @@ from patchwire.http.message import Headers, Request, Response
 
 
 class Admitted(Struct, frozen=True):
-    """The request may go on, for this user."""
+    """The request may go on, for this user. A `provisional` verdict hangs on the body: nothing may be said of what the
+    request is about before that has come.
+    """
 
     user: str
+    provisional: bool = False
 
 
 class Refused(Struct, frozen=True):
