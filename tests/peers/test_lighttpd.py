@@ -5,11 +5,26 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.support.batches import people
+from tests.support.commands import running
+from tests.support.guarded import (
+    BIG,
+    asked,
+    credentials_sent,
+    expected,
+    guarded_batch,
+    in_order,
+    outcomes_of,
+    send_file,
+    send_once,
+    told,
+)
 from tests.support.lighttpd import LighttpdServer, lighttpd_server, needs_faketime, needs_lighttpd
 from tests.support.scgi import Processed
 
@@ -92,3 +107,150 @@ def test_basic_authentication_guards_what_is_below_basic(tmp_path: Path) -> None
     assert [right.status_code, wrong.status_code, open_to_all.status_code] == [200, 401, 200]
     assert wrong.headers["WWW-Authenticate"].startswith('Basic realm="patchwire tests"')
     assert [(each.target, each.user) for each in server.processed] == [("/basic/1", server.user), ("/open/3", "")]
+
+
+# --- patchwire batch
+
+
+def hashed_user(algorithm: str, server: LighttpdServer) -> str:
+    """How the user is named where its name is hashed."""
+    return hashlib.new(algorithm.replace("-", ""), f"{server.user}:{server.realm}".encode()).hexdigest()
+
+
+@pytest.mark.parametrize(("count", "preemptive"), [(2000, False), (300, True)])
+def test_all_records_are_applied_once_with_the_user_hashed_by_sha_256(
+    tmp_path: Path, count: int, preemptive: bool
+) -> None:
+    with lighttpd_server(tmp_path / "lighttpd") as server:
+        files = guarded_batch(tmp_path, server, preemptive=preemptive)
+        files.write(people(count))
+        assert told(files) == []
+    assert outcomes_of(files) == {"applied": count}
+    assert in_order(server.processed) == expected(count, server.user)
+    assert asked(server) <= 8
+    fields = credentials_sent(server)
+    name = hashed_user("SHA-256", server)
+    assert len(fields) == count
+    assert all(f'username="{name}"' in field and "algorithm=SHA-256" in field for field in fields)
+    assert not any(server.user in field for field in fields)
+
+
+@pytest.mark.parametrize("preemptive", [True, False])
+def test_a_wrong_password_stops_a_batch_after_one_request_with_it(tmp_path: Path, preemptive: bool) -> None:
+    with lighttpd_server(tmp_path / "lighttpd") as server:
+        files = guarded_batch(tmp_path, server, password="not-this-one", preemptive=preemptive)
+        files.write(people(200))
+        (line,) = told(files, status=1)
+    assert "user 'svc' or its password was rejected (Digest SHA-256, realm 'patchwire tests')" in line
+    assert "not-this-one" not in line
+    assert (outcomes_of(files), server.processed) == ({}, [])
+    assert len(credentials_sent(server)) == 1
+    assert asked(server) == len(server.authorizations())
+
+
+def test_only_md5_is_used_where_only_md5_is_allowed(tmp_path: Path) -> None:
+    with lighttpd_server(tmp_path / "lighttpd") as server:
+        files = guarded_batch(tmp_path, server, algorithms=["MD5"])
+        files.write(people(50))
+        told(files)
+    assert in_order(server.processed) == expected(50, server.user)
+    assert asked(server) <= 8
+    name = hashed_user("MD5", server)
+    assert all(f'username="{name}"' in field and "algorithm=MD5" in field for field in credentials_sent(server))
+
+
+def test_an_algorithm_that_is_not_allowed_stops_the_batch_before_any_credentials(tmp_path: Path) -> None:
+    with lighttpd_server(tmp_path / "lighttpd", algorithms=["MD5"]) as server:
+        files = guarded_batch(tmp_path, server, algorithms=["SHA-256", "SHA-512-256"])
+        files.write(people(20))
+        (line,) = told(files, status=1)
+    assert "the server offers Digest MD5, not among SHA-256, SHA-512-256, this connection has Digest" in line
+    assert (outcomes_of(files), server.processed, credentials_sent(server)) == ({}, [], [])
+
+
+@needs_faketime
+@pytest.mark.parametrize(("seconds", "least", "most"), [((545, 60), 0, 0), ((601,), 1, 8)])
+def test_nonces_that_end_in_mid_batch_cost_no_record(
+    tmp_path: Path, seconds: tuple[int, ...], least: int, most: int
+) -> None:
+    """In steps, as the last minute of a nonce brings the next one, nothing is ever stale."""
+    with lighttpd_server(tmp_path / "lighttpd", own_clock=True) as server:
+        files = guarded_batch(tmp_path, server)
+        files.write(people(400))
+        command = ("batch", files.connection, files.records, "--output", files.output, "--rate", "80")
+        with running(*command) as process:
+            for step in seconds:
+                _wait_for_more(server, process)
+                server.advance(step)
+            _wait_for_more(server, process)
+            assert process.wait(60) == 0
+    assert outcomes_of(files) == {"applied": 400}
+    assert in_order(server.processed) == expected(400, server.user)
+    stale = [field for status, field in server.authorizations() if status == 401 and field != "-"]
+    assert least <= len(stale) <= most
+    assert asked(server) <= 20
+
+
+def _wait_for_more(server: LighttpdServer, process: subprocess.Popen[bytes]) -> None:
+    """Until the running batch has had 20 more records applied."""
+    before = len(server.processed)
+    deadline = time.monotonic() + 30
+    while len(server.processed) < before + 20:
+        assert process.poll() is None, "the batch ended before the clock was moved"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("preemptive", "most"), [(True, 0), (False, 8)])
+def test_a_batch_with_basic_is_applied_and_asked_for_its_credentials_at_most_once_a_connection(
+    tmp_path: Path, preemptive: bool, most: int
+) -> None:
+    with lighttpd_server(tmp_path / "lighttpd", user="zoë", password="pä:ss") as server:
+        files = guarded_batch(tmp_path, server, scheme="basic", below="/basic", preemptive=preemptive)
+        files.write(people(200))
+        told(files)
+    assert in_order(server.processed) == expected(200, "zoë", "/basic")
+    assert (asked(server) == 0) == preemptive
+    assert asked(server) <= most
+    assert {field.partition(" ")[0] for field in credentials_sent(server)} == {"Basic"}
+
+
+def test_a_wrong_password_for_basic_stops_the_batch_after_one_request_with_it(tmp_path: Path) -> None:
+    with lighttpd_server(tmp_path / "lighttpd") as server:
+        files = guarded_batch(tmp_path, server, scheme="basic", below="/basic", password="not-this-one")
+        files.write(people(200))
+        (line,) = told(files, status=1)
+    assert "user 'svc' or its password was rejected (Basic, realm 'patchwire tests')" in line
+    assert "not-this-one" not in line
+    assert (outcomes_of(files), server.processed, len(credentials_sent(server))) == ({}, [], 1)
+
+
+@pytest.mark.parametrize(("userhash", "name"), [(True, "userhash=true"), (False, "username*=UTF-8''zo%C3%AB,")])
+def test_user_password_and_realm_may_hold_any_letters(tmp_path: Path, userhash: bool, name: str) -> None:
+    with lighttpd_server(
+        tmp_path / "lighttpd", userhash=userhash, user="zoë", password="pä:ss ☃", realm="Büro 中"
+    ) as server:
+        files = guarded_batch(tmp_path, server)
+        files.write(people(20))
+        assert told(files) == []
+    assert in_order(server.processed) == expected(20, "zoë")
+    assert asked(server) <= 8
+    assert all(name in field and "zoë" not in field for field in credentials_sent(server))
+
+
+# --- large bodies
+
+
+@pytest.mark.parametrize("preemptive", [True, False])
+def test_a_file_and_a_stream_that_can_be_read_once_are_applied_once_each(tmp_path: Path, preemptive: bool) -> None:
+    with lighttpd_server(tmp_path / "lighttpd") as server:
+        files = guarded_batch(tmp_path, server, preemptive=preemptive)
+        send_file(files, "/people/1")
+        response, log, begun = send_once(files, "/people/2")
+    assert (response.status, response.error) == (200, None)
+    before = "\n".join(log[: begun + 1])  # the first octet of the body was read
+    assert "< 401" in before
+    assert "< Connection: close" in before
+    assert before.count("= connected") == 2
+    assert server.processed == [Processed("PATCH", f"/people/{n}", BIG, server.user) for n in (1, 2)]
+    assert [status for status, _ in server.authorizations()] == [401, 200] * 2
