@@ -7,6 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from patchwire.auth.challenge import Challenge, parse
+from patchwire.auth.credentials import Credentials
+from patchwire.auth.digest import authorization
 from tests.support.apache import needs_apache
 from tests.support.apache_digest import ApacheDigestServer, apache_digest_server
 from tests.support.batches import people
@@ -75,6 +78,41 @@ def test_a_nonce_of_one_use_is_stale_the_second_time_and_the_answer_brings_the_n
     (challenge,) = [each.headers["WWW-Authenticate"] for each in answers[1].history]
     assert "stale=true" in challenge
     assert 'opaque="1"' in challenge
+
+
+@pytest.mark.parametrize("options", [{"check_counts": True}, {"nonce_lifetime": 0}])
+def test_a_nonce_ends_once_a_later_one_with_the_same_opaque_has_been_used(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """A challenge to a request with credentials repeats their opaque; one to a request without has an opaque anew."""
+    with apache_digest_server(tmp_path, **options) as server, client(server) as plain:
+
+        def answered(challenge: Challenge | None = None) -> httpx.Response:
+            """To the first request with the nonce of a challenge."""
+            if challenge is None:
+                return plain.patch("/people/1", content=b"{}")
+            credentials = Credentials(server.user, server.password)
+            field = authorization(
+                challenge, credentials, method="PATCH", target=b"/people/1", cnonce="cnonce", nonce_count=1
+            )
+            return plain.patch("/people/1", content=b"{}", headers={"Authorization": field})
+
+        first = _challenge(answered())
+        assert answered(first).status_code == 200
+        earlier, later = (_challenge(answered(first)) for _ in range(2))
+        assert earlier.get("opaque") == later.get("opaque") == first.get("opaque") == "1"
+        assert answered(later).status_code == 200
+        refused = _challenge(answered(earlier))
+        assert (refused.get("stale"), refused.get("opaque")) == (None if "check_counts" in options else "true", "1")
+        others = [_challenge(answered()) for _ in range(2)]
+        assert [other.get("opaque") for other in others] == ["2", "3"]
+        assert [answered(other).status_code for other in reversed(others)] == [200, 200]
+
+
+def _challenge(response: httpx.Response) -> Challenge:
+    assert response.status_code == 401
+    (challenge,) = parse([response.headers["WWW-Authenticate"].encode()])
+    return challenge
 
 
 # --- patchwire batch
