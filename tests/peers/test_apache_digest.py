@@ -21,6 +21,7 @@ from tests.support.guarded import (
     guarded_batch,
     in_order,
     outcomes_of,
+    said_by_authentication,
     send_file,
     send_once,
     told,
@@ -149,6 +150,29 @@ def test_a_wrong_password_stops_a_batch_after_one_request_with_it(tmp_path: Path
     assert asked(server) == len(server.authorizations())
 
 
+def test_a_batch_with_checked_counts_falls_back_to_a_nonce_for_one_request_at_a_time(tmp_path: Path) -> None:
+    with apache_digest_server(tmp_path / "apache", check_counts=True) as server:
+        files = guarded_batch(tmp_path, server)
+        files.write(people(2000))
+        lines = told(files, "-v")
+    assert any("from now on a nonce serves one request at a time" in line for line in said_by_authentication(lines))
+    assert outcomes_of(files) == {"applied": 2000}
+    assert in_order(server.processed) == expected(2000, server.user)
+    assert 1 < asked(server) <= 40
+
+
+def test_a_batch_with_nonces_for_one_request_each_is_given_the_next_with_every_answer(tmp_path: Path) -> None:
+    with apache_digest_server(tmp_path / "apache", nonce_lifetime=0) as server:
+        files = guarded_batch(tmp_path, server)
+        files.write(people(2000))
+        told(files)
+    assert outcomes_of(files) == {"applied": 2000}
+    assert in_order(server.processed) == expected(2000, server.user)
+    accepted = [_nonce_of(field) for status, field in server.authorizations() if status == 200]
+    assert len(set(accepted)) == len(accepted) == 2000
+    assert asked(server) <= 60
+
+
 @pytest.mark.parametrize("options", [{"check_counts": True}, {"nonce_lifetime": 0}])
 def test_one_connection_never_offends_a_server_that_checks_counts_or_gives_each_nonce_one_use(
     tmp_path: Path, options: dict[str, Any]
@@ -274,3 +298,7 @@ def test_a_file_and_a_stream_that_can_be_read_once_are_applied_once_each(tmp_pat
     assert "< 401" in "\n".join(log[: begun + 1])  # before the first octet of the body was read
     assert server.processed == [Processed("PATCH", f"/people/{n}", BIG, server.user) for n in (1, 2)]
     assert [status for status, _ in server.authorizations()] == [401, 200] * 2
+
+
+def _nonce_of(field: str) -> str:
+    return field.partition('nonce="')[2].partition('"')[0]
