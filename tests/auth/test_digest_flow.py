@@ -227,7 +227,7 @@ def test_while_the_first_request_asks_the_others_wait_and_then_share_its_nonce()
     assert isinstance(step, Wait)
     assert step.generation == authentication.generation
     assert uses([sent_by(asking, asks())]) == [("n", "00000001")]
-    for flow in (waiting, authentication.flow(patch("/begun later"))):
+    for flow in (waiting, authentication.flow(patch("/begun-later"))):
         again = flow.send(None)  # with None a flow begins, too
         assert isinstance(again, Wait)
     with pytest.raises(StopIteration):
