@@ -257,3 +257,10 @@ def test_only_options_may_ask_for_the_server_as_a_whole(method: str, status: int
     refusal = refused_asterisk(method)
     assert refusal.status == status
     assert (refusal.header(b"allow") == b"OPTIONS") is (status == 405)
+
+
+def test_without_a_verifier_the_head_alone_is_refused_for_its_target() -> None:
+    request = Request("PATCH", ORIGIN, b"/none", ((b"Content-Type", MERGE_PATCH.encode()),))
+    refusal = App().refuse(request, {}, NOW)
+    assert refusal is not None
+    assert refusal.status == 404
