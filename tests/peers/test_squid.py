@@ -2,18 +2,37 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
+import trio
 
+from patchwire import request_to
+from patchwire.auth.challenge import parse_strictly
+from patchwire.auth.credentials import Credentials
+from patchwire.auth.digest_flow import DigestAuthentication
+from patchwire.auth.flow import NoAuthentication
+from patchwire.auth.role import PROXY
+from patchwire.errors import CredentialsRejectedError
+from patchwire.http.message import Request, split_url
+from patchwire.net.body import FactoryBody, FileBody, IterableBody
+from patchwire.net.sources import cnonce
 from tests.support.answers import Answered
+from tests.support.blocking import blocking_driver
+from tests.support.flows import Courier, courier, couriers
+from tests.support.nested import ThroughProxy, in_absolute_form
+from tests.support.passport_http import PassportServer, needs_passport_http, passport_server
+from tests.support.password_batches import changes, turned_away, with_credentials
 from tests.support.squid import REALM, Nonces, SquidServer, needs_squid, squid_server
 
 pytestmark = [needs_squid, pytest.mark.peer]
 
 BODY = b'{"name":"Ada"}'
+BIG = bytes(range(256)) * 400
+T = TypeVar("T")
 
 
 class Client:
@@ -112,3 +131,333 @@ def test_a_nonce_that_is_used_up_is_announced_let_in_once_more_and_then_stale(tm
         following = client.information.partition('nextnonce="')[2].partition('"')[0]
         assert client.patch("/people/6", following) == 200
         assert [each.target for each in server.processed] == [f"/people/{number}" for number in (1, 2, 3, 5, 6)]
+
+
+# --- patchwire itself
+
+
+def proxy_digest(server: SquidServer, password: str = "") -> DigestAuthentication:
+    """Digest for the proxy, with its password unless there is another."""
+    credentials = Credentials(server.user, password or server.password)
+    return DigestAuthentication(credentials, None, cnonce, role=PROXY)
+
+
+def change(server: SquidServer, number: int, body: bytes = BODY) -> Request:
+    """A request for the server behind the proxy."""
+    return in_absolute_form(request_to("PATCH", f"{server.backend_url}/people/{number}", body=body))
+
+
+def tunnel(base_url: str) -> Request:
+    """A request for a tunnel."""
+    origin, _ = split_url(base_url)
+    return Request("CONNECT", origin, origin.authority.encode("ascii"))
+
+
+def values(sent: Iterable[Request], name: str) -> list[str]:
+    """This parameter of each request's credentials for the proxy, where it has any."""
+    fields = [field for request in sent if (field := request.header(b"proxy-authorization")) is not None]
+    challenges = [parse_strictly(field)[0] for field in fields]
+    return [value for challenge in challenges if (value := challenge.get(name)) is not None]
+
+
+def bare(sent: Iterable[Request]) -> int:
+    """How many had no credentials for the proxy."""
+    return sum(request.header(b"proxy-authorization") is None for request in sent)
+
+
+def statuses(server: SquidServer) -> list[int]:
+    """The status of each request, once Squid has stopped; 0 stands for what was left of a connection."""
+    return [status for _, _, status in server.access_log() if status]
+
+
+def driven(job: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+    """What the job comes to, which takes no longer than a hang would."""
+
+    async def main() -> T:
+        with trio.fail_after(30):
+            return await job(*arguments)
+
+    return trio.run(main)
+
+
+def test_requests_through_squid_share_a_nonce_and_their_uri_is_the_target_in_absolute_form(tmp_path: Path) -> None:
+    async def main(server: SquidServer) -> list[Request]:
+        async with courier(proxy_digest(server), server.base_url) as driver:
+            for number in range(20):
+                assert await driver.status(change(server, number, b"%d" % number)) == 200
+            return driver.sent
+
+    with squid_server(tmp_path) as server:
+        sent = driven(main, server)
+        assert server.processed == [Answered("PATCH", f"/people/{n}", 200, b"%d" % n) for n in range(20)]
+    assert statuses(server) == [407] + [200] * 20
+    assert bare(sent) == 1
+    assert values(sent, "uri") == [f"{server.backend_url}/people/{number}" for number in range(20)]
+    assert values(sent, "nc") == [f"{count:08x}" for count in range(1, 21)]
+    assert len(set(values(sent, "nonce"))) == 1
+
+
+def test_a_wrong_password_is_sent_to_squid_once_and_no_other_request_tries_it(tmp_path: Path) -> None:
+    async def main(server: SquidServer) -> list[Request]:
+        async with courier(proxy_digest(server, "not this one"), server.base_url) as driver:
+            refusal = await driver.refusal(change(server, 1))
+            assert refusal == f"user 'svc' or its password was rejected (Digest MD5, realm '{REALM}')"
+            for _ in range(3):
+                with pytest.raises(CredentialsRejectedError):
+                    await driver.perform(change(server, 2))
+            return driver.sent
+
+    with squid_server(tmp_path) as server:
+        sent = driven(main, server)
+        assert server.processed == []
+    assert len(values(sent, "response")) == 1
+    assert set(statuses(server)) == {407}
+
+
+def test_the_nonce_that_squid_announces_is_used_before_the_old_one_is_refused(tmp_path: Path) -> None:
+    async def main(server: SquidServer) -> list[Request]:
+        async with courier(proxy_digest(server), server.base_url) as driver:
+            for number in range(30):
+                assert await driver.status(change(server, number)) == 200
+            return driver.sent
+
+    with squid_server(tmp_path, nonces=Nonces(max_count=5)) as server:
+        sent = driven(main, server)
+        assert [each.target for each in server.processed] == [f"/people/{number}" for number in range(30)]
+    assert statuses(server) == [407] + [200] * 30
+    assert len(set(values(sent, "nonce"))) >= 6
+
+
+def test_a_squid_that_does_not_know_the_nonce_any_more_is_answered_with_another(tmp_path: Path) -> None:
+    async def main(authentication: DigestAuthentication, server: SquidServer) -> None:
+        async with courier(authentication, server.base_url) as driver:
+            for number in range(3):
+                assert await driver.status(change(server, number)) == 200
+
+    with squid_server(tmp_path / "one") as one:
+        authentication = proxy_digest(one)
+        driven(main, authentication, one)
+    with squid_server(tmp_path / "two") as two:
+        driven(main, authentication, two)
+    assert [statuses(one), statuses(two)] == [[407, 200, 200, 200]] * 2
+
+
+def test_a_nonce_that_somebody_has_spoilt_by_a_replay_is_replaced(tmp_path: Path) -> None:
+    async def main(server: SquidServer) -> list[Request]:
+        async with courier(proxy_digest(server), server.base_url) as driver:
+            for number in range(3):
+                assert await driver.status(change(server, number)) == 200
+            with blocking_driver(server.port) as stranger:
+                stranger.perform(NoAuthentication(), driver.sent[1])
+            for number in range(3, 6):
+                assert await driver.status(change(server, number)) == 200
+            return driver.sent
+
+    with squid_server(tmp_path) as server:
+        sent = driven(main, server)
+        assert [each.target for each in server.processed] == [f"/people/{n}" for n in (0, 1, 2, 0, 3, 4, 5)]
+    assert statuses(server) == [407, 200, 200, 200, 200, 407, 200, 200, 200]
+    assert (bare(sent), len(set(values(sent, "nonce")))) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "nonces", [Nonces(), Nonces(strict=True), Nonces(max_count=20), Nonces(max_count=1, strict=True)]
+)
+def test_requests_side_by_side_are_applied_once_however_squid_counts(tmp_path: Path, nonces: Nonces) -> None:
+    async def main(server: SquidServer) -> list[Request]:
+        async with couriers(proxy_digest(server), server.base_url, 8) as drivers:
+
+            async def some(driver: Courier, first: int) -> None:
+                for number in range(first, first + 25):
+                    assert await driver.status(change(server, number)) == 200
+
+            async with trio.open_nursery() as nursery:
+                for index, driver in enumerate(drivers):
+                    nursery.start_soon(some, driver, 25 * index)
+            return [request for driver in drivers for request in driver.sent]
+
+    with squid_server(tmp_path, nonces=nonces) as server:
+        sent = driven(main, server)
+        assert sorted(each.target for each in server.processed) == sorted(f"/people/{n}" for n in range(200))
+    assert len(sent) == len(statuses(server)) <= 250
+    used = list(zip(values(sent, "nonce"), values(sent, "nc"), strict=True))
+    assert len(set(used)) == len(used)
+
+
+def test_a_tunnel_is_opened_with_digest_over_host_and_port(tmp_path: Path) -> None:
+    async def main(server: SquidServer) -> list[Request]:
+        sent = []
+        for right in (False, True):
+            async with courier(proxy_digest(server, "" if right else "wrong"), server.base_url) as driver:
+                if right:
+                    assert await driver.status(tunnel(server.backend_url)) == 200
+                else:
+                    assert f"(Digest MD5, realm '{REALM}')" in await driver.refusal(tunnel(server.backend_url))
+            sent += driver.sent
+        return sent
+
+    with squid_server(tmp_path) as server:
+        sent = driven(main, server)
+    authority = server.backend_url.removeprefix("http://")
+    assert server.access_log() == [("CONNECT", authority, status) for status in (407, 407, 407, 200)]
+    assert values(sent, "uri") == [authority] * 2
+
+
+@needs_passport_http
+def test_somebody_with_a_blocking_socket_gets_through_squid_and_through_a_tunnel_to_digest_behind_it(
+    tmp_path: Path,
+) -> None:
+    with (
+        squid_server(tmp_path / "squid") as squid,
+        passport_server(tmp_path / "passport") as passport,
+        blocking_driver(squid.port) as driver,
+    ):
+        wrong = driver.perform(proxy_digest(squid, "not this one"), change(squid, 0))
+        assert wrong.refusal == f"user 'svc' or its password was rejected (Digest MD5, realm '{REALM}')"
+        assert squid.processed == []
+        proxy = proxy_digest(squid)
+        for number in range(1, 4):
+            result = driver.perform(proxy, change(squid, number))
+            assert (result.response.status, result.refusal) == (200, None)
+        assert [each.target for each in squid.processed] == [f"/people/{number}" for number in (1, 2, 3)]
+        assert driver.perform(proxy, tunnel(passport.base_url)).response.status == 200
+        behind = origin_digest(passport)
+        for number in range(2):
+            request = request_to("PATCH", f"{passport.base_url}/digest/{number}", body=BODY)
+            assert driver.perform(behind, request).response.status == 200
+        assert [each.status for each in passport.answered()] == [401, 200, 200]
+    assert statuses(squid) == [407, 407, 407, 200, 200, 200, 200]
+
+
+# --- Digest of a proxy and of the server behind it
+
+
+def origin_digest(server: PassportServer, password: str = "") -> DigestAuthentication:
+    """Digest for the server itself."""
+    origin, _ = split_url(server.base_url)
+    return DigestAuthentication(Credentials(server.user, password or server.password), origin, cnonce)
+
+
+@contextmanager
+def digest_behind_squid(directory: Path) -> Iterator[tuple[SquidServer, PassportServer]]:
+    with (
+        squid_server(directory / "squid", nonces=Nonces(max_count=1_000)) as squid,
+        passport_server(directory / "passport", password="open sesame") as passport,
+    ):
+        yield squid, passport
+
+
+@needs_passport_http
+def test_a_proxy_and_the_server_behind_it_may_both_ask_for_digest(tmp_path: Path) -> None:
+    async def main(squid: SquidServer, passport: PassportServer) -> list[Request]:
+        both = ThroughProxy(proxy_digest(squid), origin_digest(passport))
+        async with couriers(both, squid.base_url, 8) as drivers:
+
+            async def some(driver: Courier, first: int) -> None:
+                for number in range(first, first + 25):
+                    request = request_to("PATCH", f"{passport.base_url}/digest/{number}", body=b"%d" % number)
+                    assert await driver.status(request) == 200
+
+            async with trio.open_nursery() as nursery:
+                for index, driver in enumerate(drivers):
+                    nursery.start_soon(some, driver, 25 * index)
+            return [request for driver in drivers for request in driver.sent]
+
+    with digest_behind_squid(tmp_path) as (squid, passport):
+        sent = driven(main, squid, passport)
+        answered = passport.answered()
+    assert changes(each for each in answered if each.status == 200) == sorted(
+        (f"/digest/{number}", b"%d" % number) for number in range(200)
+    )
+    assert {f' uri="{each.target}"' in each.authorization for each in answered if each.status == 200} == {True}
+    assert {"Proxy" in each.authorization or REALM in each.authorization for each in answered} == {False}
+    assert turned_away(answered) <= 10
+    assert statuses(squid).count(407) <= 10
+    assert sorted(set(values(sent, "uri"))) == sorted(f"{passport.base_url}/digest/{n}" for n in range(200))
+
+
+@needs_passport_http
+@pytest.mark.parametrize(("which", "realm"), [("proxy", REALM), ("origin", "people")])
+def test_of_two_passwords_the_wrong_one_is_sent_once_and_its_realm_named(
+    tmp_path: Path, which: str, realm: str
+) -> None:
+    async def main(squid: SquidServer, passport: PassportServer) -> list[Request]:
+        wrong = {which: "not this one"}
+        both = ThroughProxy(
+            proxy_digest(squid, wrong.get("proxy", "")), origin_digest(passport, wrong.get("origin", ""))
+        )
+        async with courier(both, squid.base_url) as driver:
+            request = request_to("PATCH", f"{passport.base_url}/digest/1", body=BODY)
+            assert await driver.refusal(request) == (
+                f"user 'svc' or its password was rejected (Digest MD5, realm '{realm}')"
+            )
+            with pytest.raises(CredentialsRejectedError):
+                await driver.perform(request)
+            return driver.sent
+
+    with digest_behind_squid(tmp_path) as (squid, passport):
+        sent = driven(main, squid, passport)
+        assert passport.processed() == []
+        assert len(with_credentials(passport.answered())) == (which == "origin")
+    assert statuses(squid)[:2] == [407, 407 if which == "proxy" else 401]
+    assert len(values(sent, "response")) == (1 if which == "proxy" else 2)
+
+
+@needs_passport_http
+def test_a_body_that_is_read_while_it_is_sent_reaches_a_server_that_asks_behind_a_proxy_that_asks(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "big").write_bytes(BIG)
+
+    async def main(squid: SquidServer, passport: PassportServer) -> None:
+        both = ThroughProxy(proxy_digest(squid), origin_digest(passport))
+        url = f"{passport.base_url}/digest"
+        async with courier(both, squid.base_url) as driver:
+            assert await driver.status(request_to("PATCH", f"{url}/file"), FileBody(tmp_path / "big")) == 200
+            assert await driver.status(request_to("PATCH", f"{url}/factory"), FactoryBody(in_pieces)) == 200
+            assert await driver.status(request_to("PATCH", f"{url}/once"), IterableBody(in_pieces())) == 200
+
+    with digest_behind_squid(tmp_path) as (squid, passport):
+        driven(main, squid, passport)
+        processed = passport.processed()
+    assert [(each.target, each.body) for each in processed] == [
+        (f"/digest/{name}", BIG) for name in ("file", "factory", "once")
+    ]
+
+
+# --- bodies that Squid answers without reading them
+
+
+async def in_pieces() -> AsyncIterator[bytes]:
+    for start in range(0, len(BIG), 10_000):
+        yield BIG[start : start + 10_000]
+
+
+def test_a_body_that_the_kernel_does_not_take_whole_is_given_up_when_squid_asks_for_credentials(
+    tmp_path: Path,
+) -> None:
+    huge = bytes(20_000_000)
+
+    async def main(server: SquidServer) -> None:
+        async with courier(proxy_digest(server), server.base_url) as driver:
+            assert await driver.status(change(server, 1, huge)) == 200
+
+    with squid_server(tmp_path) as server:
+        driven(main, server)
+        (processed,) = server.processed
+        assert processed.body == huge
+    assert statuses(server) == [407, 200]
+
+
+def test_a_file_waits_until_squid_wants_it(tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(BIG)
+
+    async def main(server: SquidServer) -> None:
+        async with courier(proxy_digest(server), server.base_url) as driver:
+            assert await driver.status(change(server, 1, b""), FileBody(tmp_path / "big")) == 200
+
+    with squid_server(tmp_path / "squid") as server:
+        driven(main, server)
+        (processed,) = server.processed
+        assert processed.body == BIG
+    assert statuses(server) == [407, 200]

@@ -26,5 +26,5 @@ class Answered:
 
 def answered_in(log: Path) -> list[Answered]:
     """Return what the log holds, in its order; a last line that is still being written is left out."""
-    lines = [json.loads(line) for line in text_of(log).splitlines(keepends=True) if line.endswith("\n")]
+    lines = [json.loads(line) for line in text_of(log).split("\n")[:-1]]  # a body may hold what splitlines splits at
     return [Answered(**line | {"body": line["body"].encode("latin-1")}) for line in lines]
