@@ -6,7 +6,7 @@ request line. A nonce belongs to no connection. One whose count does not fit, th
 once more all the same; the request behind that gets 407 with `stale=true`, as does a nonce that Squid does not know.
 From its last request but one on, each answer brings `Proxy-Authentication-Info: nextnonce="..."`.
 
-Of a request with more than 64 KiB of body that it answers with 407, Squid 5.7 never reads the rest, nor anything
+Of a request with 64 KiB of body or more that it answers with 407, Squid 5.7 never reads the rest, nor anything
 behind it on that connection, although it says keep-alive and does not close it.
 
 Squid will not run as root, and whom it runs as may not enter a test's directory: it has its own while it runs.
@@ -18,6 +18,7 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -85,9 +86,12 @@ class SquidServer:
     _own: Path
 
     def access_log(self) -> list[tuple[str, str, int]]:
-        """Method, target and status of each request that Squid has answered, 407 too; complete once it stopped."""
+        """Method, target and status of each request that Squid has answered, 407 too; complete once it stopped.
+
+        Connections on which no request came, or the rest of one that nobody reads, have lines without a method.
+        """
         lines = [line.split() for line in self._text("access.log").splitlines()]
-        return [(method, target, int(status)) for method, target, status in lines]
+        return [(method, target, int(status)) for method, target, status in lines if method != "-"]
 
     def cache_log(self) -> str:
         """What Squid has to say."""
@@ -203,16 +207,24 @@ def _spawn(own: Path, port: int) -> subprocess.Popen[bytes]:
 
 
 def _wait_until_accepting(process: subprocess.Popen[bytes], own: Path, port: int) -> None:
-    """Return once Squid listens, which is later than its pid file."""
+    """Return once Squid listens, which is later than its pid file, and a moment later than it says so."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if "Accepting HTTP Socket connections" in text_of(own / "cache.log"):
+        if "Accepting HTTP Socket connections" in text_of(own / "cache.log") and _is_listening(port):
             return
         time.sleep(0.01)
     said = text_of(own / "stderr.log") + text_of(own / "cache.log")
     if process.poll() is not None and "Address already in use" in said:
         raise PortTakenError
     raise RuntimeError(f"Squid did not start:\n{said}")
+
+
+def _is_listening(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), START_SECONDS):
+            return True
+    except ConnectionRefusedError:
+        return False
 
 
 def _service(port: int) -> str:
