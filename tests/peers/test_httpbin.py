@@ -9,9 +9,9 @@ import httpx
 import pytest
 import trio
 
-from patchwire import Sent, connection_from, request_to
+from patchwire import PatchwireError, Response, Sent, connection_from, request_to
 from patchwire.auth.bearer import BearerAuthentication
-from patchwire.errors import LocalProtocolError
+from patchwire.errors import CredentialsRejectedError, LocalProtocolError
 from patchwire.net import PatchClient
 from tests.support.answers import Answered
 from tests.support.flows import courier
@@ -252,18 +252,45 @@ def test_a_bearer_token_goes_out_once_it_is_asked_for_and_from_then_on_at_once(t
 
 
 def with_client(
-    server: HttpbinServer, job: Callable[[PatchClient], Awaitable[None]], *, algorithm: str = "SHA-256"
+    server: HttpbinServer,
+    job: Callable[[PatchClient], Awaitable[None]],
+    *,
+    algorithm: str = "SHA-256",
+    password: str = "secret",
 ) -> None:
     """Run the job with a client of pages that ask for auth-int."""
 
     async def main() -> None:
-        settings = {"authentication": "digest", "user": "svc", "password": "literal:secret"}
+        settings = {"authentication": "digest", "user": "svc", "password": f"literal:{password}"}
         url = server.base_url + digest_base("auth-int", algorithm)
         with trio.fail_after(20):
             async with PatchClient(connection_from({"base_url": url, **settings})) as client:
                 await job(client)
 
     trio.run(main)
+
+
+def test_of_many_tasks_with_a_wrong_password_one_tries_it(tmp_path: Path) -> None:
+    rejected: list[PatchwireError | Response] = []
+
+    async def job(client: PatchClient) -> None:
+        async def try_it(number: int) -> None:
+            try:
+                rejected.append(await client.patch(f"/page{number}", json={"n": number}))
+            except PatchwireError as error:
+                rejected.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(try_it, number)
+        await try_it(20)
+
+    with httpbin_server(tmp_path) as server:
+        with_client(server, job, password=WRONG)
+        assert len(with_credentials(server.answered())) == 1
+        assert server.processed() == []
+    assert [each.status for each in rejected if isinstance(each, Response)] == [401]
+    assert sum(isinstance(each, CredentialsRejectedError) for each in rejected) == 20
 
 
 async def in_pieces() -> AsyncIterator[bytes]:
