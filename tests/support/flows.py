@@ -14,7 +14,7 @@ from patchwire.net.body import BodySource
 from patchwire.net.connection import Connection, Reply
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.opening import open_connection
-from patchwire.net.perform import Performer
+from patchwire.net.perform import MayGo, Performer
 from patchwire.settings.connection import ConnectionSettings
 
 READ_TIMEOUT = 10.0
@@ -34,8 +34,10 @@ class Courier:
     async def perform(self, request: Request, source: BodySource | None = None) -> tuple[Reply, FlowResult | None]:
         """What came of the request, and what its authentication makes of it."""
 
-        async def send(step: Send) -> Reply:
+        async def send(step: Send, may_go: MayGo) -> Reply | None:
             connection = await self._connected()
+            if not may_go():
+                return None
             self.sent.append(step.request)
             return await connection.exchange(step.request, source)
 

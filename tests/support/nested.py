@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from patchwire.auth.flow import Answer, Authentication, Body, Flow, FlowResult, Send, Step, Wait
 from patchwire.http.message import Request
 
@@ -35,15 +37,16 @@ class ThroughProxy:
                     return result
                 if isinstance(step, Send):
                     through = yield from self._through(step, body)
-                    if through.refusal is not None or through.doubt is not None:
+                    if through is not None and (through.refusal is not None or through.doubt is not None):
                         return through
-                    answer = through.response
+                    answer = None if through is None else through.response
                 else:
                     answer = yield self._own(step)
         finally:
             flow.close()
 
-    def _through(self, step: Send, body: Body) -> Flow:
+    def _through(self, step: Send, body: Body) -> Generator[Step, Answer, FlowResult | None]:
+        """The proxy's result for a step of the origin's flow; None where that was no longer good and did not go."""
         flow = self._proxy.flow(in_absolute_form(step.request), body)
         answer: Answer = None
         try:
@@ -54,9 +57,9 @@ class ThroughProxy:
                     result: FlowResult = stop.value
                     return result
                 if isinstance(outer, Send):
-                    needs_body = outer.needs_body or step.needs_body
-                    after_rejection = outer.after_rejection or step.after_rejection
-                    answer = yield Send(outer.request, needs_body, after_rejection)
+                    answer = yield _both(outer, step)
+                    if answer is None and not _is_good(step):
+                        return None
                 else:
                     answer = yield self._own(outer)
         finally:
@@ -65,6 +68,24 @@ class ThroughProxy:
     def _own(self, step: Step) -> Step:
         """A step as the driver has to see it, who knows this generation alone."""
         return Wait(self.generation) if isinstance(step, Wait) else step
+
+
+def _both(outer: Send, inner: Send) -> Send:
+    """The outer step, under the conditions of the inner one as well."""
+
+    def is_good() -> bool:
+        return _is_good(outer) and _is_good(inner)
+
+    return Send(
+        outer.request,
+        outer.needs_body or inner.needs_body,
+        outer.after_rejection or inner.after_rejection,
+        None if outer.is_good is None and inner.is_good is None else is_good,
+    )
+
+
+def _is_good(step: Send) -> bool:
+    return step.is_good is None or step.is_good()
 
 
 def in_absolute_form(request: Request) -> Request:
