@@ -461,3 +461,50 @@ def test_a_file_waits_until_squid_wants_it(tmp_path: Path) -> None:
         (processed,) = server.processed
         assert processed.body == BIG
     assert statuses(server) == [407, 200]
+
+
+@pytest.mark.parametrize("size", [65_536, 100_000])
+def test_a_body_that_the_kernel_has_taken_whole_is_sent_again_on_a_connection_that_squid_still_reads(
+    tmp_path: Path, size: int
+) -> None:
+    async def main(server: SquidServer) -> None:
+        async with courier(proxy_digest(server), server.base_url) as driver:
+            assert await driver.status(change(server, 1, bytes(size))) == 200
+
+    with squid_server(tmp_path) as server:
+        driven(main, server)
+        assert [len(each.body) for each in server.processed] == [size]
+    assert statuses(server) == [407, 200]
+
+
+def test_a_long_body_is_sent_again_where_squid_calls_the_nonce_stale_as_well(tmp_path: Path) -> None:
+    async def main(server: SquidServer) -> None:
+        async with courier(proxy_digest(server), server.base_url) as driver:
+            assert await driver.status(change(server, 1)) == 200
+            with blocking_driver(server.port) as stranger:
+                stranger.perform(NoAuthentication(), driver.sent[1])
+            assert await driver.status(change(server, 2, bytes(100_000))) == 200
+
+    with squid_server(tmp_path) as server:
+        driven(main, server)
+    assert statuses(server) == [407, 200, 200, 407, 200]
+
+
+def test_somebody_with_a_blocking_socket_learns_that_a_connection_may_have_been_left(tmp_path: Path) -> None:
+    with squid_server(tmp_path) as server, blocking_driver(server.port) as driver:
+        result = driver.perform(proxy_digest(server), change(server, 1, bytes(100_000)))
+        assert result.response.status == 200
+
+
+def test_a_refusal_says_that_it_is_the_proxy_who_refuses(tmp_path: Path) -> None:
+    async def main(server: SquidServer) -> None:
+        async with courier(proxy_digest(server, "not this one"), server.base_url) as driver:
+            refusal = await driver.refusal(change(server, 1))
+            assert "the proxy" in refusal
+            assert f"(Digest MD5, realm '{REALM}')" in refusal
+            with pytest.raises(CredentialsRejectedError, match="the proxy") as caught:
+                await driver.perform(change(server, 2))
+            assert caught.value.status == 407
+
+    with squid_server(tmp_path) as server:
+        driven(main, server)
