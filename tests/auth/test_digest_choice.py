@@ -90,10 +90,10 @@ def test_the_log_tells_what_was_offered_and_why_it_was_chosen() -> None:
         "chosen: Digest SHA-256 with qop auth, realm 'r', as the most preferred"
     )
     assert "with no qop" in story(found, challenged("Digest realm=r, nonce=n").offers[0])
-    assert rejection("svc", terms, is_stale=True) == (
+    assert rejection(SERVER, "svc", terms, is_stale=True) == (
         "the server calls every nonce stale, also one that has just come (Digest SHA-256, realm 'r'), for user 'svc'"
     )
     assert (
-        rejection("svc", terms, is_stale=False)
+        rejection(SERVER, "svc", terms, is_stale=False)
         == "user 'svc' or its password was rejected (Digest SHA-256, realm 'r')"
     )

@@ -117,12 +117,24 @@ def test_a_refused_count_of_a_young_nonce_puts_requests_in_order() -> None:
     assert of.use is Use.ORDERED
 
 
+def test_what_ends_a_nonce_that_served_one_after_the_other_says_nothing_of_their_order() -> None:
+    of = ledger()
+    for number in range(10):
+        accept(of, str(number))
+        of.settle(claimed(of), End.ACCEPTED)
+        of.settle(claimed(of), End.REJECTED if number % 2 else End.STALE)
+    assert of.use is Use.PARALLEL
+
+
 def test_three_nonces_that_are_stale_early_put_requests_in_order_and_three_more_give_each_its_own() -> None:
     of = ledger()
     uses = []
     for number in range(6):
         accept(of, str(number))
-        of.settle(claimed(of), End.STALE)
+        first, second = claimed(of), of.claim()
+        of.settle(first, End.STALE)
+        if second is not None:
+            of.settle(second, End.STALE)
         uses.append(of.use)
     assert uses == [Use.PARALLEL, Use.PARALLEL, Use.ORDERED, Use.ORDERED, Use.ORDERED, Use.ONCE]
     accept(of, "six")
@@ -205,7 +217,7 @@ def test_a_claim_whose_nonce_has_ended_meanwhile_is_no_longer_good() -> None:
 
 @pytest.mark.parametrize("is_strict", [True, False])
 def test_after_some_requests_with_a_nonce_each_one_is_used_again_to_see(is_strict: bool) -> None:
-    of = ledger()
+    of = ledger(Use.ONCE)
     refused = served = 0
     for number in range(3000):
         claim = of.claim()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from patchwire.errors import IncompleteResponseError, LocalProtocolError, RemoteProtocolError
 from patchwire.http.exchange import (
     DEFAULT_LIMITS,
+    LARGE_BODY,
     MAX_INTERIM_RESPONSES,
     BodyData,
     Complete,
@@ -420,3 +421,15 @@ def test_an_empty_body_is_not_held_back() -> None:
     exchange = Exchange(request_to("PATCH", "http://h/", [("Expect", "100-continue")]))
     exchange.bytes_to_send(0.0)
     assert exchange.state is State.SENDING
+
+
+@pytest.mark.parametrize("status", [401, 407])
+@pytest.mark.parametrize(("length", "reusable"), [(LARGE_BODY - 1, True), (LARGE_BODY, False)])
+def test_behind_a_challenge_to_a_large_body_the_connection_is_not_trusted(
+    status: int, length: int, reusable: bool
+) -> None:
+    exchange = Exchange(request_to("PATCH", "http://h/", body=b"x" * length))
+    exchange.bytes_to_send(0.0)
+    exchange.all_sent()
+    exchange.receive(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
+    assert exchange.reusable is reusable

@@ -201,7 +201,7 @@ def test_a_wrong_password_is_sent_to_squid_once_and_no_other_request_tries_it(tm
     async def main(server: SquidServer) -> list[Request]:
         async with courier(proxy_digest(server, "not this one"), server.base_url) as driver:
             refusal = await driver.refusal(change(server, 1))
-            assert refusal == f"user 'svc' or its password was rejected (Digest MD5, realm '{REALM}')"
+            assert refusal == f"user 'svc' or its password was rejected by the proxy (Digest MD5, realm '{REALM}')"
             for _ in range(3):
                 with pytest.raises(CredentialsRejectedError):
                     await driver.perform(change(server, 2))
@@ -313,7 +313,7 @@ def test_somebody_with_a_blocking_socket_gets_through_squid_and_through_a_tunnel
         blocking_driver(squid.port) as driver,
     ):
         wrong = driver.perform(proxy_digest(squid, "not this one"), change(squid, 0))
-        assert wrong.refusal == f"user 'svc' or its password was rejected (Digest MD5, realm '{REALM}')"
+        assert wrong.refusal == f"user 'svc' or its password was rejected by the proxy (Digest MD5, realm '{REALM}')"
         assert squid.processed == []
         proxy = proxy_digest(squid)
         for number in range(1, 4):
@@ -377,9 +377,9 @@ def test_a_proxy_and_the_server_behind_it_may_both_ask_for_digest(tmp_path: Path
 
 
 @needs_passport_http
-@pytest.mark.parametrize(("which", "realm"), [("proxy", REALM), ("origin", "people")])
+@pytest.mark.parametrize(("which", "by", "realm"), [("proxy", " by the proxy", REALM), ("origin", "", "people")])
 def test_of_two_passwords_the_wrong_one_is_sent_once_and_its_realm_named(
-    tmp_path: Path, which: str, realm: str
+    tmp_path: Path, which: str, by: str, realm: str
 ) -> None:
     async def main(squid: SquidServer, passport: PassportServer) -> list[Request]:
         wrong = {which: "not this one"}
@@ -389,7 +389,7 @@ def test_of_two_passwords_the_wrong_one_is_sent_once_and_its_realm_named(
         async with courier(both, squid.base_url) as driver:
             request = request_to("PATCH", f"{passport.base_url}/digest/1", body=BODY)
             assert await driver.refusal(request) == (
-                f"user 'svc' or its password was rejected (Digest MD5, realm '{realm}')"
+                f"user 'svc' or its password was rejected{by} (Digest MD5, realm '{realm}')"
             )
             with pytest.raises(CredentialsRejectedError):
                 await driver.perform(request)

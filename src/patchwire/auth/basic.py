@@ -37,4 +37,4 @@ class BasicAuthentication(SteadyAuthentication):
         """Which user was rejected, and in which realm."""
         realm = self.rejecting(response).realm
         where = "" if realm is None else f", realm {realm[:80]!r}"
-        return f"user {self._credentials.user!r} or its password was rejected (Basic{where})"
+        return f"user {self._credentials.user!r} or its password was rejected{self.role.by} (Basic{where})"

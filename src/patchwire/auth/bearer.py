@@ -40,4 +40,4 @@ class BearerAuthentication(SteadyAuthentication):
         said = [challenge.get(name) for name in ("error", "error_description")]
         words = ": ".join(repr(word[:200])[1:-1] for word in said if word) or "no reason given"
         realm = "" if challenge.realm is None else f", realm {challenge.realm[:80]!r}"
-        return f"the token was rejected (Bearer{realm}): {words}"
+        return f"the token was rejected{self.role.by} (Bearer{realm}): {words}"

@@ -74,12 +74,12 @@ def story(challenged: Challenged, terms: Terms) -> str:
     return f"{_some(offers + faults)}; chosen: {chosen}, as the most preferred"
 
 
-def rejection(user: str, terms: Terms, *, is_stale: bool) -> str:
+def rejection(role: Role, user: str, terms: Terms, *, is_stale: bool) -> str:
     """What is said of credentials that were rejected."""
     where = f"(Digest {terms.algorithm.name}, realm {_shown(terms)})"
     if is_stale:
-        return f"the server calls every nonce stale, also one that has just come {where}, for user {user!r}"
-    return f"user {user!r} or its password was rejected {where}"
+        return f"{role.owner} calls every nonce stale, also one that has just come {where}, for user {user!r}"
+    return f"user {user!r} or its password was rejected{role.by} {where}"
 
 
 def _named(terms: Terms) -> str:

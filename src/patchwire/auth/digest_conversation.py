@@ -92,7 +92,9 @@ class Conversation:
             if isinstance(said, Challenged):
                 end = said.end(terms)
                 if rejections == MAX_REJECTIONS or (claim.is_fresh and end is End.REJECTED):
-                    return FlowResult(said.response, rejection(owner.user, terms, is_stale=end is End.STALE))
+                    return FlowResult(
+                        said.response, rejection(owner.role, owner.user, terms, is_stale=end is End.STALE)
+                    )
         assert isinstance(said, FlowResult)  # noqa: S101 - the last rejection is one
         return said
 
@@ -107,7 +109,7 @@ class Conversation:
             if isinstance(said, FlowResult):
                 return said
             if terms.opaque is None and claim.is_fresh and said.end(terms) is End.REJECTED:
-                return FlowResult(said.response, rejection(self._owner.user, terms, is_stale=False))
+                return FlowResult(said.response, rejection(self._owner.role, self._owner.user, terms, is_stale=False))
         return (yield from self._ask())
 
     def _is_of_its_own(self, terms: Terms) -> bool:
@@ -232,11 +234,11 @@ class Conversation:
         except FieldSyntaxError as error:
             if not any(b"rspauth" in value.lower() for value in values):
                 return None
-            return f"the server's proof that it knows the password (rspauth) cannot be read: {error}"
+            return f"{self._owner.role.owner} does not prove that it knows the password (rspauth): {error}"
         body = None if response.error is not None else response.body
         fault = fault_of_proof(info, session, self._request.target, claim.count, body)
         if fault is not None:
-            return f"the server does not prove that it knows the password (rspauth): {fault}"
+            return f"{self._owner.role.owner} does not prove that it knows the password (rspauth): {fault}"
         nonce = info.get("nextnonce")
         if nonce and len(nonce) <= MAX_PARAMETER:
             assert self._realm is not None  # noqa: S101 - it is where the claim comes from

@@ -56,13 +56,25 @@ class End(Enum):
 class Nonce:
     """A nonce, and what was made of it. Only the ledger changes it."""
 
-    __slots__ = ("accepted", "count", "flying", "has_taught", "is_free", "is_over", "is_shared", "session")
+    __slots__ = (
+        "accepted",
+        "count",
+        "flying",
+        "has_taught",
+        "is_free",
+        "is_over",
+        "is_shared",
+        "session",
+        "was_crowded",
+    )
 
     def __init__(self, session: Session) -> None:
         self.session: Session | None = session
         """None once it is forgotten."""
         self.count = 0
         self.flying = 0
+        self.was_crowded = False
+        """Whether requests have ever used it side by side."""
         self.accepted = 0
         self.is_free = False
         """Whether it lies among those that are free for use."""
@@ -201,6 +213,8 @@ class NonceLedger:
         is_fresh = nonce.count == 0 and not nonce.is_shared
         nonce.count += 1
         nonce.flying += 1
+        if nonce.flying > 1:
+            nonce.was_crowded = True
         return Claim(nonce, nonce.session, nonce.count, is_fresh)
 
     def _learn_success(self, nonce: Nonce) -> None:
@@ -221,6 +235,8 @@ class NonceLedger:
         nonce = claim.nonce
         if nonce.has_taught or claim.is_fresh or self.use is Use.ONCE:
             return  # said already; or about the password
+        if self.use is Use.PARALLEL and not nonce.was_crowded:
+            return  # it came in order
         nonce.has_taught = True
         if nonce.accepted >= (PROVEN if self.use is Use.PARALLEL else LIVES):
             self._short_lives = 0

@@ -19,6 +19,11 @@ class Role(Struct, frozen=True):
     owner: str
     """As it is called in a message."""
 
+    @property
+    def by(self) -> str:
+        """Behind "rejected", where it is not the server, whom everybody thinks of."""
+        return "" if self is SERVER else f" by {self.owner}"
+
     def is_asked_by(self, response: Response) -> bool:
         """Whether the response asks for credentials."""
         return response.status == self.status

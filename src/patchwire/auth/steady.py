@@ -25,7 +25,7 @@ class SteadyAuthentication(ABC):
     def __init__(self, origin: Origin | None, *, preemptive: bool, role: Role = SERVER) -> None:
         self._origin = origin
         self._preemptive = preemptive
-        self._role = role
+        self.role = role
         self._spaces: ProtectionSpaces[bytes] = ProtectionSpaces()
         self._value = self.value(None)
 
@@ -39,7 +39,7 @@ class SteadyAuthentication(ABC):
 
     def rejecting(self, response: Response) -> Challenge:
         """The challenge of this scheme in a response; one without parameters where there is none."""
-        for challenge in parse(response.all_values(self._role.challenge)):
+        for challenge in parse(response.all_values(self.role.challenge)):
             if challenge.scheme == self.scheme.lower():
                 return challenge
         return Challenge(self.scheme.lower())
@@ -48,7 +48,7 @@ class SteadyAuthentication(ABC):
         """The conversation for one request. Its result names a refusal when the server rejects the credentials."""
         if self._origin is not None and request.origin != self._origin:
             return FlowResult((yield from send(Send(request))))
-        role = self._role
+        role = self.role
         value = self._value if self._preemptive else self._spaces.find(request)
         if value is None:
             response = yield from send_held_back(Send(request), body)

@@ -23,6 +23,11 @@ from patchwire.http.states import TRANSITIONS, State, Step
 from patchwire.http.streamed_body import StreamedBody
 
 MAX_INTERIM_RESPONSES = 64
+LARGE_BODY = 65_536
+"""Octets of a request's body from which on a challenge may have come without all of it having been read. Some proxies
+then read no more from the connection, and say nothing of it.
+"""
+_CHALLENGES = frozenset({401, 407})
 
 _blank_line = re.compile(rb"\n\r?\n").search
 _status_line = re.compile(rb"HTTP/1\.[0-9] ").match
@@ -268,6 +273,8 @@ class Exchange:
             self._must_close = b"content-length" in names
             if self.request.method != "HEAD" and status not in (204, 304):
                 self._chunks = ChunkLines(self.limits.max_response_head)
+        if status in _CHALLENGES and (self._streamed is not None or len(self.request.body) >= LARGE_BODY):
+            self._must_close = True
         events.append(ResponseHead(status, bytes(event.reason), headers, bytes(event.http_version)))
 
     def _receive_body(self, data: bytes, events: list[Event]) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 import trio
 
 from patchwire.auth.flow import FlowResult, Send, accepts
+from patchwire.auth.role import PROXY
 from patchwire.errors import CredentialsRejectedError
 from patchwire.http.message import Response
 
@@ -21,7 +22,7 @@ class CredentialsGate:
 
     def __init__(self, *, needed: bool) -> None:
         self._open = not needed
-        self._rejected = False
+        self._rejected = 0
         self._neither = 0
         self._lock = trio.Lock()
 
@@ -37,8 +38,9 @@ class CredentialsGate:
         await self._lock.acquire()
         if self._rejected:
             self._lock.release()
-            problem = "not sent, since the server has rejected these credentials"
-            raise CredentialsRejectedError(problem, origin=str(step.request.origin), status=401)
+            who = "proxy" if self._rejected == PROXY.status else "server"
+            problem = f"not sent, since the {who} has rejected these credentials"
+            raise CredentialsRejectedError(problem, origin=str(step.request.origin), status=self._rejected)
         if self._open:
             self._lock.release()
             return False
@@ -54,10 +56,10 @@ class CredentialsGate:
             self._learn(result.response)
         self._lock.release()
 
-    def reject(self) -> None:
-        """The server has rejected the credentials, whoever has sent them: nobody sends them any more."""
+    def reject(self, status: int) -> None:
+        """The credentials have been rejected with this status, whoever has sent them: nobody sends them any more."""
         self._open = False
-        self._rejected = True
+        self._rejected = status
 
     def _learn(self, response: Response) -> None:
         if accepts(response):

@@ -179,9 +179,9 @@ class _Conversation:
 
     def end(self, result: FlowResult | None) -> None:
         """`result` is there where the flow has come to its end."""
-        refused = result is not None and result.refusal is not None
-        if refused and self._step is not None and carries_credentials(self._step):
-            self._gate.reject()
+        step = self._step
+        if result is not None and result.refusal is not None and step is not None and carries_credentials(step):
+            self._gate.reject(result.response.status)
         if self._alone:
             self._gate.leave(result)
 
