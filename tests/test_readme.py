@@ -65,7 +65,7 @@ def test_the_first_connection_of_the_readme_runs_as_it_is_written(tmp_path: Path
             [sys.executable, "-c", example], cwd=tmp_path, env=environment(CRM_PASSWORD="pw"), capture_output=True,
             text=True, timeout=60, check=False,
         )  # fmt: skip
-    assert done.stdout == 'Outcome.APPLIED 200 b\'{"name":"Ada"}\'\n', done.stderr
+    assert done.stdout == 'Outcome.APPLIED 200 b\'{"name":"Ada"}\' None\n', done.stderr
 
 
 def test_the_certificates_of_the_readme_are_read_as_they_are_written(tmp_path: Path) -> None:
@@ -174,9 +174,9 @@ def test_digest_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
     serve, batch = (shlex.split(line)[1:] for line in block("", "batch digest.toml").splitlines())
     (tmp_path / "people.ndjson").write_text('{"path": "/people/1", "body": {"name": "Ada"}}\n' * 3, "utf-8")
     variables = environment(CRM_PASSWORD="pw")
-    assert serve[:3] == ["serve", "--port", "8080"]
+    assert serve[:3] == ["serve", "--port", "8081"]
     with serving("--port", "0", *serve[3:], env=variables) as url:
-        connection = block("toml", "# digest.toml").replace("http://127.0.0.1:8080", url)
+        connection = block("toml", "# digest.toml").replace("http://127.0.0.1:8081", url)
         (tmp_path / "digest.toml").write_text(connection, "utf-8")
         done = patchwire(*batch, cwd=tmp_path, env=variables)
     assert done.returncode == 0, done.stderr
@@ -221,7 +221,7 @@ def requests():
 for password in ("pw", "wrong"):
     numbers = itertools.count()
     origin = next(requests()).origin
-    authentication = DigestAuthentication(Credentials("svc", password), origin, lambda: b"cnonce%d" % next(numbers))
+    authentication = DigestAuthentication(Credentials("svc", password), origin, lambda: f"cnonce{next(numbers)}")
     for request in requests():
         result = authenticated(authentication, request, send)
         print(result.response.status, result.refusal, result.doubt)

@@ -230,9 +230,9 @@ def test_qop_is_read_however_it_is_written(given: str, qop: str | None) -> None:
 def test_the_preferred_qop_is_used() -> None:
     asked = challenge('Digest realm="r", nonce="n", qop="auth,auth-int"')
     assert understand(asked, ("auth-int", "auth")).qop == "auth-int"
-    with pytest.raises(UnusableChallengeError, match="qop 'auth,auth-int' is unknown or not allowed"):
+    with pytest.raises(UnusableChallengeError, match="qop 'auth,auth-int' is not in digest.qop"):
         understand(asked, ("none",))
-    with pytest.raises(UnusableChallengeError, match="it has no qop"):
+    with pytest.raises(UnusableChallengeError, match="it has no qop, and digest.qop has no none"):
         understand(challenge('Digest realm="r", nonce="n"'), QOPS)
     assert understand(challenge('Digest realm="r", nonce="n"'), ("none",)).qop is None
 
@@ -243,7 +243,7 @@ def test_the_preferred_qop_is_used() -> None:
      ('Digest realm="r", nonce="n", algorithm=SHA-1', "its algorithm 'SHA-1' is unknown"),
      ('Digest realm="r", nonce="n", algorithm=MD5-sess-sess', "its algorithm 'MD5-sess-sess' is unknown"),
      ('Digest realm="r", nonce="n", algorithm=""', "its algorithm '' is unknown"),
-     ('Digest realm="r", nonce="n", qop="crazy"', "its qop 'crazy' is unknown or not allowed"),
+     ('Digest realm="r", nonce="n", qop="crazy"', "its qop 'crazy' is unknown"),
      ('Digest realm="r", nonce="n", algorithm=MD5-sess', "its algorithm MD5-sess needs a qop"),
      (f'Digest realm="{"r" * 4097}", nonce="n"', "its realm is over 4096 octets"),
      (f'Digest realm="r", nonce="{"n" * 4097}"', "its nonce is over 4096 octets"),
@@ -316,9 +316,9 @@ def session(qop: str = "auth", name: str = "SHA-256") -> Session:
     )
 
 
-def proof(of: Session, qop: Qop | None, body: bytes | None = None, count: int = 1) -> str:
+def proof(of: Session, body: bytes | None = None, count: int = 1) -> str:
     body_hash = None if body is None else of.terms.algorithm.hash(body)
-    return of.rspauth(b"/a", count, qop, body_hash)
+    return of.rspauth(b"/a", count, body_hash)
 
 
 def test_the_proof_of_the_server_is_that_of_rfc_7616_section_3_5() -> None:
@@ -328,14 +328,14 @@ def test_the_proof_of_the_server_is_that_of_rfc_7616_section_3_5() -> None:
          "target": b"/a"},
         "", b"",
     )  # fmt: skip
-    assert proof(session(), "auth", count=10) == expected
+    assert proof(session(), count=10) == expected
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_right_proof_raises_no_doubt(name: str) -> None:
     for qop in QOPS:
         of = session(qop, name)
-        info = {"rspauth": proof(of, qop, b"body"), "qop": qop.upper(), "nc": "00000001", "cnonce": "abc"}
+        info = {"rspauth": proof(of, b"body"), "qop": qop.upper(), "nc": "00000001", "cnonce": "abc"}
         assert fault_of_proof(info, of, b"/a", 1, b"body") is None
         assert fault_of_proof({"rspauth": info["rspauth"].upper()}, of, b"/a", 1, b"body") is None
 
@@ -353,20 +353,20 @@ def test_no_proof_raises_no_doubt() -> None:
      ({"qop": "auth-int"}, "its qop is not that of the request")],
 )  # fmt: skip
 def test_a_proof_that_is_wrong_or_of_another_request_is_a_fault(change: dict[str, str], fault: str) -> None:
-    info = {"rspauth": proof(session(), "auth"), "qop": "auth", "nc": "00000001", "cnonce": "abc", **change}
+    info = {"rspauth": proof(session()), "qop": "auth", "nc": "00000001", "cnonce": "abc", **change}
     assert fault_of_proof(info, session(), b"/a", 1, b"") == fault
 
 
 def test_a_proof_over_the_body_needs_the_whole_body() -> None:
     of = session("auth-int")
-    info = {"rspauth": proof(of, "auth-int", b"body")}
+    info = {"rspauth": proof(of, b"body")}
     assert fault_of_proof(info, of, b"/a", 1, b"other") == "it is wrong"
     assert fault_of_proof(info, of, b"/a", 1, None) == "it covers a body that did not come whole"
 
 
 def test_a_proof_without_qop_is_checked_too() -> None:
     of = session("")
-    assert fault_of_proof({"rspauth": proof(of, None)}, of, b"/a", 1, b"") is None
+    assert fault_of_proof({"rspauth": proof(of)}, of, b"/a", 1, b"") is None
     assert fault_of_proof({"rspauth": "0"}, of, b"/a", 1, b"") == "it is wrong"
 
 

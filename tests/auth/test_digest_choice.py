@@ -31,11 +31,11 @@ def test_the_strongest_of_all_challenges_is_chosen_wherever_it_stands(lines: tup
 
 @pytest.mark.parametrize(
     ("lines", "allowed", "why"),
-    [((MD5,), ("SHA-256",), "Digest MD5, not among SHA-256, this connection has Digest"),
-     (("Basic realm=x, Negotiate",), ALGORITHMS, "basic, negotiate, this connection has Digest"),
+    [((MD5,), ("SHA-256",), "Digest MD5 (not in digest.algorithms), this connection has Digest"),
+     (("Basic realm=x, Negotiate",), ALGORITHMS, "Basic, Negotiate, this connection has Digest"),
      (("Digest realm=r",), ALGORITHMS, "Digest that cannot be answered (it has no nonce), this connection has Digest"),
      ((), ALGORITHMS, "no scheme at all, this connection has Digest"),
-     (("a,b,c,d,e,f",), ALGORITHMS, "a, b, c, d and 2 more, this connection has Digest")],
+     (("a,b,c,d,e,f",), ALGORITHMS, "A, B, C, D and 2 more, this connection has Digest")],
 )  # fmt: skip
 def test_where_none_can_be_answered_it_is_said_what_there_was(
     lines: tuple[str, ...], allowed: tuple[str, ...], why: str
@@ -86,7 +86,7 @@ def test_the_log_tells_what_was_offered_and_why_it_was_chosen() -> None:
     found = challenged(MD5, SHA, "Basic realm=x", "Digest realm=r")
     terms = found.offers[1]
     assert story(found, terms) == (
-        "Digest MD5, Digest SHA-256, basic, Digest that cannot be answered (it has no nonce); "
+        "Digest MD5, Digest SHA-256, Basic, Digest that cannot be answered (it has no nonce); "
         "chosen: Digest SHA-256 with qop auth, realm 'r', as the most preferred"
     )
     assert "with no qop" in story(found, challenged("Digest realm=r, nonce=n").offers[0])

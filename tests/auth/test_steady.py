@@ -74,16 +74,20 @@ def test_rejected_credentials_are_a_refusal_and_not_tried_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "named"), [(b"Digest nonce=x, Bearer", "digest, bearer"), (b"", "no scheme at all")]
-)
+    ("field", "named"),
+    [(b"Digest nonce=x, Bearer, Digest nonce=y", "Digest, Bearer authentication"),
+     (b"", "credentials, and names no scheme"), (b"a,b,c,d,e,f", "A, B, C, D and 2 more authentication")],
+)  # fmt: skip
 def test_a_server_that_offers_other_schemes_only_is_a_refusal_that_names_them(field: bytes, named: str) -> None:
     _, result = talk(basic(), patch(), Response(401, ((b"WWW-Authenticate", field),)))
-    assert result.refusal == f"the server offers {named}, this connection has Basic"
+    assert result.refusal == f"the server asks for {named}, this connection has Basic"
+    refused = Response(401, ((b"WWW-Authenticate", field),))
+    assert talk(basic(preemptive=True), patch(), refused)[1].refusal == result.refusal
 
 
 def test_the_log_tells_what_was_offered_and_chosen() -> None:
     _, _, told = converse(basic(), patch(), [ASKS, OK])
-    assert told == ["the server offers digest, basic; chosen: Basic"]
+    assert told == ["the server asks for Digest, Basic authentication; chosen: Basic"]
 
 
 def test_protection_spaces_are_bounded() -> None:
@@ -108,7 +112,7 @@ def test_a_proxy_is_answered_with_its_own_fields_and_to_all_targets() -> None:
     asks = Response(407, ((b"Proxy-Authenticate", b"Basic realm=p"),))
     sent, result, told = converse(authentication, patch(), [asks, OK])
     assert [step.request.header(b"proxy-authorization") for step in sent] == [None, VALUE]
-    assert told == ["the proxy offers basic; chosen: Basic"]
+    assert told == ["the proxy asks for Basic authentication; chosen: Basic"]
     assert converse(authentication, patch("/else", "other"), [OK])[0][0].request.header(b"proxy-authorization")
     sent, result, _ = converse(authentication, patch(), [Response(401)])
     assert result == FlowResult(Response(401))

@@ -18,6 +18,7 @@ from patchwire.auth.credentials import Credentials
 from patchwire.auth.flow import Answer, Body, Flow, FlowResult, Send, Wait
 from patchwire.errors import ConnectionLostError, CredentialsRejectedError, UnprovenResponseError
 from patchwire.http.message import Origin, Request, Response, request_to
+from patchwire.http.redirects import Redirects
 from patchwire.loopback.app import App
 from patchwire.loopback.documents import document_of
 from patchwire.net import PatchClient
@@ -463,6 +464,21 @@ def test_another_origin_that_asks_for_credentials_gets_none() -> None:
     assert [fields.get("authorization") for fields in other.fields] == [None]
 
 
+def test_a_field_that_is_a_secret_whoever_wrote_it_goes_to_no_other_origin() -> None:
+    other = Origins(lambda *_: OK)
+
+    async def main() -> None:
+        async with listening(other) as there, listening(Origins(lambda *_: moved(307, f"{there}/x"))) as here:
+            settings = connection_from({"base_url": str(here), "redirects": {"other_origins": True}})
+            async with PatchClient(settings) as client:
+                fields = {"X-Api-Key": "canary", "Cookie": "canary", "X-Open": "1"}
+                await client.patch("/a", json={}, headers=fields)
+
+    trio.run(main)
+    assert [fields.get("x-open") for fields in other.fields] == ["1"]
+    assert "canary" not in repr(other.fields)
+
+
 def test_no_other_origin_chooses_where_the_credentials_go() -> None:
     places: list[Origin] = []
     home = Origins(lambda _, target, __: moved(307, f"{places[1]}/x") if target == "/a" else OK)
@@ -580,6 +596,60 @@ def test_who_waits_is_resumed_when_the_generation_changes_and_not_before() -> No
         assert sent == [b"/a", b"/wait"]
 
     trio.run(main)
+
+
+class Stepping:
+    """Sends with credentials, waits for another to come by, and sends again."""
+
+    generation = 0
+
+    def flow(self, request: Request, body: Body = Body.IN_REQUEST) -> Flow:
+        authorized = request.with_header(b"Authorization", b"Basic x")
+        answer = yield Send(authorized)
+        if request.target == b"/first":
+            yield Wait(self.generation)
+            answer = yield Send(authorized)
+        self.generation += 1
+        assert isinstance(answer, Response)
+        return FlowResult(answer)
+
+
+def test_who_waits_leaves_others_the_turn_of_credentials_that_nobody_has_accepted_yet() -> None:
+    async def main() -> None:
+        performer = Performer(Stepping(), carries_credentials=True)
+        sent: list[bytes] = []
+
+        async def send(step: Send, may_go: MayGo) -> Reply:
+            await trio.lowlevel.checkpoint()
+            sent.append(step.request.target)
+            return Reply(Response(404), Sent.YES, None, 1, 1, False)
+
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(performer.perform, request_to("PATCH", "http://h/first"), send)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(performer.perform, request_to("PATCH", "http://h/second"), send)
+        assert sent == [b"/first", b"/second", b"/first"]
+
+    trio.run(main)
+
+
+def test_the_evidence_of_an_attempt_is_that_of_all_its_exchanges() -> None:
+    async def main() -> Reply:
+        authentication = BasicAuthentication(Credentials("u", "p"), Origin("http", "h", 80), preemptive=False)
+        performer = Performer(authentication, carries_credentials=True, redirects=Redirects())
+        answers = [
+            Response(401, ((b"WWW-Authenticate", b"Basic"),)), Response(307, ((b"Location", b"/b"),)), Response(200),
+        ]  # fmt: skip
+
+        async def send(step: Send, may_go: MayGo) -> Reply:
+            await trio.lowlevel.checkpoint()
+            return Reply(answers.pop(0), Sent.YES, None, 10, 100, False)
+
+        return (await performer.perform(PATCH, send))[0]
+
+    reply = trio.run(main)
+    assert (reply.bytes_sent, reply.bytes_received) == (30, 300)
 
 
 def test_what_sending_raises_is_raised_and_lets_the_next_go() -> None:

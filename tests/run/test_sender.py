@@ -35,8 +35,7 @@ def test_nonces_that_end_in_mid_batch_cost_no_record_and_few_challenges(tmp_path
         return NOW + passed
 
     origin = DigestOrigin(digest_verifier(lifetime=300.0), now=clock)
-    signed = origin.verifier.signed
-    origin.verifier.signed = lambda request, response, now: signed(request, response, now - 1e6)  # type: ignore[method-assign]
+    origin.signed_at = lambda: NOW  # so that no nonce seems old, and none is renewed
     _, summary = batch(tmp_path, origin, people(500), SETTINGS, concurrency=8)
     assert (summary.counts["applied"], len(set(origin.applied)), len(origin.applied)) == (500, 500, 500)
     assert 1 < origin.refused <= 8 * 8
@@ -145,6 +144,17 @@ def test_a_challenge_of_any_size_ends_in_one_clear_line(tmp_path: Path, challeng
     assert isinstance(failure, CredentialsRejectedError)
     assert len(str(failure)) < 1000
     assert len(origin.seen) <= 9
+
+
+def test_the_answer_to_a_challenge_does_not_wait_for_the_pace(tmp_path: Path) -> None:
+    origin = DigestOrigin(digest_verifier())
+    _, summary = batch(tmp_path, origin, people(1), SETTINGS, rate=0.001)
+    assert (summary.counts["applied"], summary.interrupted) == (1, False)
+
+
+def test_a_challenge_without_credentials_to_answer_it_is_told(tmp_path: Path) -> None:
+    files, _ = batch(tmp_path, DigestOrigin(digest_verifier()), people(2))
+    assert [line["error"] for line in files.outcomes()] == ["the server asks for Digest authentication"] * 2
 
 
 # --- redirects

@@ -14,8 +14,8 @@ from patchwire.settings.secret import Secret
 BASIC = {"base_url": "http://h", "authentication": "basic", "user": "svc", "password": "env:X"}
 
 
-def cnonce() -> bytes:
-    return b"cnonce"
+def cnonce() -> str:
+    return "cnonce"
 
 
 def test_digest_carries_user_password_and_what_is_allowed() -> None:

@@ -39,6 +39,7 @@ class DigestOrigin(Origins):
         self._give = answer
         self._lie = lie
         self._now = now
+        self.signed_at = now
 
     def _respond(self, method: str, target: str, body: bytes) -> bytes:
         fields = tuple((name.encode(), value.encode("latin-1")) for name, value in self.fields[-1].items())
@@ -51,7 +52,7 @@ class DigestOrigin(Origins):
             response = Response(verdict.status, verdict.headers)
         else:
             self.applied.append(target)
-            response = self._lie(self.verifier.signed(request, self._give(request), self._now()))
+            response = self._lie(verdict.signed(self._give(request), self.signed_at()))
         lines = [b"%b: %b\r\n" % line for line in response.headers]
         return b"HTTP/1.1 %d X\r\n%bContent-Length: %d\r\n\r\n%b" % (
             response.status, b"".join(lines), len(response.body), response.body

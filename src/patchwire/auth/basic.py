@@ -9,7 +9,7 @@ from patchwire.auth.challenge import Challenge
 from patchwire.auth.credentials import Credentials
 from patchwire.auth.role import SERVER, Role
 from patchwire.auth.steady import SteadyAuthentication
-from patchwire.http.message import Origin, Response
+from patchwire.http.message import Origin
 
 
 def authorization(credentials: Credentials, *, utf8: bool = False) -> bytes:
@@ -33,8 +33,6 @@ class BasicAuthentication(SteadyAuthentication):
         charset = "" if challenge is None else challenge.get("charset") or ""
         return authorization(self._credentials, utf8=charset.lower() == "utf-8")
 
-    def rejection(self, response: Response) -> str:
+    def rejection(self, challenge: Challenge) -> str:
         """Which user was rejected, and in which realm."""
-        realm = self.rejecting(response).realm
-        where = "" if realm is None else f", realm {realm[:80]!r}"
-        return f"user {self._credentials.user!r} or its password was rejected{self.role.by} (Basic{where})"
+        return f"user {self._credentials.user!r} or its password was rejected{self.role.by} {self.where(challenge)}"

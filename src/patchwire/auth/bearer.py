@@ -9,7 +9,7 @@ from patchwire.auth.challenge import Challenge
 from patchwire.auth.role import SERVER, Role
 from patchwire.auth.steady import SteadyAuthentication
 from patchwire.errors import LocalProtocolError
-from patchwire.http.message import Origin, Response
+from patchwire.http.message import Origin
 
 _b64token = re.compile(r"[A-Za-z0-9\-._~+/]+=*").fullmatch
 
@@ -34,10 +34,8 @@ class BearerAuthentication(SteadyAuthentication):
         """The token."""
         return self._field
 
-    def rejection(self, response: Response) -> str:
+    def rejection(self, challenge: Challenge) -> str:
         """What the server says of the token (RFC 6750 section 3)."""
-        challenge = self.rejecting(response)
         said = [challenge.get(name) for name in ("error", "error_description")]
         words = ": ".join(repr(word[:200])[1:-1] for word in said if word) or "no reason given"
-        realm = "" if challenge.realm is None else f", realm {challenge.realm[:80]!r}"
-        return f"the token was rejected{self.role.by} (Bearer{realm}): {words}"
+        return f"the token was rejected{self.role.by} {self.where(challenge)}: {words}"

@@ -119,13 +119,14 @@ class Session:
 
     def response(self, method: str, target: bytes, nonce_count: int, body_hash: bytes | None) -> str:
         """What answers the challenge, in hexadecimal digits (RFC 7616 section 3.4.1)."""
-        return self._hashed(method.encode("latin-1"), target, nonce_count, self.terms.qop, body_hash)
+        return self._hashed(method.encode("latin-1"), target, nonce_count, body_hash)
 
-    def rspauth(self, target: bytes, nonce_count: int, qop: Qop | None, body_hash: bytes | None) -> str:
+    def rspauth(self, target: bytes, nonce_count: int, body_hash: bytes | None) -> str:
         """What proves that the server knows the password too (RFC 7616 section 3.5)."""
-        return self._hashed(b"", target, nonce_count, qop, body_hash)
+        return self._hashed(b"", target, nonce_count, body_hash)
 
-    def _hashed(self, method: bytes, target: bytes, nonce_count: int, qop: Qop | None, body_hash: bytes | None) -> str:
+    def _hashed(self, method: bytes, target: bytes, nonce_count: int, body_hash: bytes | None) -> str:
+        qop = self.terms.qop
         hashed = self._hash
         a2 = b"%b:%b" % (method, target)
         if qop == "auth-int":
@@ -186,9 +187,11 @@ def understand(challenge: Challenge, allowed: tuple[Protection, ...] = PROTECTIO
     offered = [each.strip(" \t").lower() for each in parameters.get("qop", "").split(",")]
     usable = tuple(qop for qop in allowed if qop != "none" and qop in offered)
     if any(offered) and not usable:
-        raise UnusableChallengeError(f"its qop {parameters['qop'][:80]!r} is unknown or not allowed")
+        known = any(qop in offered for qop in QOPS)
+        why = "is not in digest.qop" if known else "is unknown"
+        raise UnusableChallengeError(f"its qop {parameters['qop'][:80]!r} {why}")
     if not usable and "none" not in allowed:
-        raise UnusableChallengeError("it has no qop")
+        raise UnusableChallengeError("it has no qop, and digest.qop has no none")
     if algorithm.is_session and not usable:
         raise UnusableChallengeError(f"its algorithm {algorithm.name} needs a qop")
     opaque = parameters.get("opaque")
@@ -241,7 +244,7 @@ def fault_of_proof(
         if body is None:
             return "it covers a body that did not come whole"
         body_hash = session.terms.algorithm.hash(body)
-    expected = session.rspauth(target, nonce_count, qop, body_hash)
+    expected = session.rspauth(target, nonce_count, body_hash)
     return None if compare_digest(expected.encode("ascii"), proof.lower().encode("latin-1")) else "it is wrong"
 
 

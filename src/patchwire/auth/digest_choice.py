@@ -36,7 +36,7 @@ def read(response: Response, role: Role, qops: tuple[Protection, ...]) -> Challe
     challenged = Challenged(response, [], [], [])
     for challenge in parse(response.all_values(role.challenge)):
         if challenge.scheme != "digest":
-            challenged.others.append(challenge.scheme)
+            challenged.others.append(challenge.scheme.title())
             continue
         try:
             challenged.offers.append(understand(challenge, qops))
@@ -53,7 +53,7 @@ def choose(challenged: Challenged, algorithms: Sequence[str], best: Terms | None
     """
     terms = strongest(challenged.offers, algorithms)
     if terms is None:
-        return f"{_what_there_is(challenged, algorithms)}, this connection has Digest"
+        return f"{_what_there_is(challenged)}, this connection has Digest"
     if best is None or stronger(terms, best, algorithms) is terms:
         return terms
     return f"only Digest {_named(terms)}, where {_named(best)} was accepted before"
@@ -86,14 +86,14 @@ def _named(terms: Terms) -> str:
     return f"{terms.algorithm.name} with {'no qop' if terms.qop is None else f'qop {terms.qop}'}"
 
 
-def _what_there_is(challenged: Challenged, algorithms: Sequence[str]) -> str:
-    allowed = ", ".join(algorithms)
-    found = [f"Digest {terms.algorithm.name}, not among {allowed}" for terms in challenged.offers]
+def _what_there_is(challenged: Challenged) -> str:
+    found = [f"Digest {terms.algorithm.name} (not in digest.algorithms)" for terms in challenged.offers]
     found += [f"Digest that cannot be answered ({fault})" for fault in challenged.faults]
     return _some(found + challenged.others) or "no scheme at all"
 
 
 def _some(names: list[str]) -> str:
+    names = list(dict.fromkeys(names))
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(name[:120] for name in names[:_SHOWN]) + more
 

@@ -25,14 +25,14 @@ class DigestAuthentication:
 
     `cnonce` gives visible ASCII that nobody can foresee, at least 64 bits of it. `algorithms` are those allowed, in
     order of preference; a name without -sess stands for both forms. With `preemptive` a remembered nonce serves the
-    whole origin, else the spaces that the server has named.
+    whole origin, else the spaces that the server has named. LocalProtocolError where nothing would be allowed.
     """
 
     def __init__(
         self,
         credentials: Credentials,
         origin: Origin | None,
-        cnonce: Callable[[], bytes],
+        cnonce: Callable[[], str],
         *,
         preemptive: bool = False,
         algorithms: Sequence[str] = ALGORITHMS,
@@ -40,6 +40,8 @@ class DigestAuthentication:
         role: Role = SERVER,
         use: Use = Use.PARALLEL,
     ) -> None:
+        if not algorithms or not qops:
+            raise LocalProtocolError("at least one Digest algorithm and one qop must be allowed")
         for name in algorithms:
             if algorithm_named(name) is None:
                 raise LocalProtocolError(f"{name!r} is no Digest algorithm; known are {', '.join(ALGORITHMS)}")
@@ -85,7 +87,7 @@ class DigestAuthentication:
 
     def session(self, terms: Terms) -> Session:
         """A session for a nonce that has just come."""
-        return Session(terms, self._credentials, self._cnonce())
+        return Session(terms, self._credentials, self._cnonce().encode("ascii"))
 
     def realm_of(self, terms: Terms, request: Request) -> NonceLedger:
         """The realm of a challenge to this request, from now on that of the space which the challenge names."""

@@ -1,18 +1,25 @@
 """Authentication as a generator: who speaks first, and what is said next, without any I/O.
 
-A flow yields what it needs next and is sent the answer, until it returns its FlowResult. Preemptive and
-challenge-driven authentication differ only in the first request that it yields. Its driver, in whatever HTTP stack,
-closes it in `finally`. What outlives one request belongs to the object whose `flow` method made the generator.
+A flow yields what it needs next and is sent the answer, until it returns its FlowResult:
+
+    Send      make one exchange, and send its Response; None, having sent nothing, where `is_good` said no
+    Wait      None, once the authentication's `generation` has changed (never where one request follows the other)
+    HashBody  the hash of the body that is not in the request, or None
+    Tell      None, at once
+
+Preemptive and challenge-driven authentication differ only in the first request that is yielded. The driver, in
+whatever HTTP stack, closes the flow in `finally`. What outlives one request belongs to the object that made it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from enum import Enum, auto
 from typing import Protocol
 
 from msgspec import Struct
 
+from patchwire.auth.challenge import Challenge, parse
 from patchwire.http.message import Request, Response
 
 
@@ -68,14 +75,17 @@ Answer = Response | str | None
 class FlowResult(Struct, frozen=True):
     """The response that counts. `refusal` says why the server does not accept the credentials, when it does not:
     to go on sending them may lock an account. `doubt` says why the response may come from somebody who does not know
-    the password: then nothing is known of the request, and it must not be sent again.
+    the password: then nothing is known of the request, and it must not be sent again. `note` says what else is to be
+    said of the response.
     """
 
     response: Response
     refusal: str | None = None
     doubt: str | None = None
+    note: str | None = None
 
 
+_SHOWN = 4
 _ABOUT_THE_CHANGE = frozenset({403, 409, 412, 415, 422, 428})
 
 
@@ -134,8 +144,16 @@ class NoAuthentication:
     def flow(self, request: Request, body: Body = Body.IN_REQUEST) -> Flow:  # noqa: ARG002 - it is sent once
         """The conversation for one request: one request, one response."""
         response = yield from send(Send(request))
-        if request.header(b"authorization") is None:
+        if response.status != 401:
             return FlowResult(response)
-        if response.status == 401:
+        if request.header(b"authorization") is not None:
             return FlowResult(response, "the Authorization field of this connection was rejected")
-        return FlowResult(response)
+        offered = offers(parse(response.all_values(b"www-authenticate")))
+        return FlowResult(response, note=f"the server asks for {offered}")
+
+
+def offers(challenges: Iterable[Challenge]) -> str:
+    """The schemes of challenges, each once, for a person."""
+    schemes = list(dict.fromkeys(challenge.scheme[:80].title() for challenge in challenges))
+    more = f" and {len(schemes) - _SHOWN} more" if len(schemes) > _SHOWN else ""
+    return ", ".join(schemes[:_SHOWN]) + more + " authentication" if schemes else "credentials, and names no scheme"

@@ -39,7 +39,7 @@ class ProtectionSpaces(Generic[T]):
 
     def add(self, prefix: bytes, value: T) -> None:
         """The space covers `prefix` and, from its next slash on, what is below it."""
-        for each in {prefix, prefix.rstrip(b"/") + b"/"}:
+        for each in {prefix, prefix if prefix.endswith(b"/") else prefix + b"/"}:
             self._known.pop(each, None)
             if len(self._known) >= MAX_SPACES:
                 del self._known[next(iter(self._known))]

@@ -10,7 +10,9 @@ from patchwire.http.message import Response
 
 
 class Role(Struct, frozen=True):
-    """The status that asks for credentials, and the fields of the conversation about them, in lower case."""
+    """The status that asks for credentials, and the fields of the conversation about them; `challenge` and `info`,
+    which are looked for, in lower case.
+    """
 
     status: int
     challenge: bytes

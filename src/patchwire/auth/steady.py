@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from patchwire.auth.challenge import Challenge, parse
-from patchwire.auth.flow import Body, Flow, FlowResult, Send, Tell, send, send_held_back
+from patchwire.auth.flow import Body, Flow, FlowResult, Send, Tell, offers, send, send_held_back
 from patchwire.auth.protection import ProtectionSpaces, directory_of
 from patchwire.auth.role import SERVER, Role
 from patchwire.http.message import Origin, Request, Response
@@ -34,15 +34,23 @@ class SteadyAuthentication(ABC):
         """The credentials, as the challenge wants them if there is one."""
 
     @abstractmethod
-    def rejection(self, response: Response) -> str:
-        """What is said of a response that rejects them."""
+    def rejection(self, challenge: Challenge) -> str:
+        """What is said of a response that rejects them, with this challenge."""
 
-    def rejecting(self, response: Response) -> Challenge:
-        """The challenge of this scheme in a response; one without parameters where there is none."""
-        for challenge in parse(response.all_values(self.role.challenge)):
-            if challenge.scheme == self.scheme.lower():
-                return challenge
-        return Challenge(self.scheme.lower())
+    def where(self, challenge: Challenge) -> str:
+        """Scheme and realm, for a person."""
+        return f"({self.scheme})" if challenge.realm is None else f"({self.scheme}, realm {challenge.realm[:80]!r})"
+
+    def _offered(self, response: Response) -> Challenge | None:
+        """The challenge of this scheme in a response."""
+        found = parse(response.all_values(self.role.challenge))
+        return next((challenge for challenge in found if challenge.scheme == self.scheme.lower()), None)
+
+    def _offers(self, response: Response) -> str:
+        return offers(parse(response.all_values(self.role.challenge)))
+
+    def _no_use(self, response: Response) -> str:
+        return f"{self.role.owner} asks for {self._offers(response)}, this connection has {self.scheme}"
 
     def flow(self, request: Request, body: Body = Body.IN_REQUEST) -> Flow:
         """The conversation for one request. Its result names a refusal when the server rejects the credentials."""
@@ -54,16 +62,15 @@ class SteadyAuthentication(ABC):
             response = yield from send_held_back(Send(request), body)
             if not role.is_asked_by(response):
                 return FlowResult(response)
-            offered = parse(response.all_values(role.challenge))
-            schemes = ", ".join(offer.scheme[:80] for offer in offered[:8]) or "no scheme at all"
-            challenge = next((offer for offer in offered if offer.scheme == self.scheme.lower()), None)
+            challenge = self._offered(response)
             if challenge is None:
-                return FlowResult(response, f"{role.owner} offers {schemes}, this connection has {self.scheme}")
-            yield Tell(f"{role.owner} offers {schemes}; chosen: {self.scheme}")
+                return FlowResult(response, self._no_use(response))
+            yield Tell(f"{role.owner} asks for {self._offers(response)}; chosen: {self.scheme}")
             value = self.value(challenge)
         response = yield from send(Send(request.with_header(role.credentials, value)))
         if role.is_asked_by(response):
-            return FlowResult(response, self.rejection(response))
+            offered = self._offered(response)
+            return FlowResult(response, self._no_use(response) if offered is None else self.rejection(offered))
         if not self._preemptive:
             self._spaces.add(directory_of(request) if self._origin is not None else b"/", value)
         return FlowResult(response)

@@ -73,6 +73,7 @@ def _settings(settings: ConnectionSettings, written: ConnectionFile) -> Iterator
     yield "outcomes.unknown_statuses", ", ".join(map(str, settings.outcomes.unknown_statuses)) or "none"
     yield "redirects.follow", ", ".join(map(str, settings.redirects.follow)) or "none"
     yield "redirects.other_origins", _word(settings.redirects.other_origins)
+    yield "redirects.limit", str(settings.redirects.limit)
     limits = settings.limits
     for key in limits.__struct_fields__:
         yield f"limits.{key}", f"{getattr(limits, key)} {'seconds' if key.endswith('timeout') else 'bytes'}"

@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from patchwire.auth.challenge import parse as parse_challenges
 from patchwire.cli import exits
 from patchwire.cli.terminal import is_terminal, printable
 from patchwire.cli.trio_run import trio_run
@@ -160,10 +159,6 @@ def _print_on_terminal(body: bytes) -> None:
 def _explain(response: Response) -> str:
     status = f"{response.status} {response.reason.decode('latin-1')}".rstrip()
     parts = [status]
-    if response.status == 401 and response.error is None:
-        offered = parse_challenges(response.all_values(b"www-authenticate"))
-        schemes = ", ".join(sorted({challenge.scheme.title() for challenge in offered}))
-        parts.append(f"the server asks for {schemes} authentication" if schemes else "the server names no scheme")
     if response.error is not None:
         parts.append(response.error)
     return "; ".join(parts)

@@ -97,7 +97,18 @@ def serve(
 
     The first line of standard output is {"listening": "http://127.0.0.1:PORT"}.
     """
-    guard = AuthOptions(auth, user, password, token, realm, algorithm, qop, userhash, nonce_lifetime, nonce_uses)
+    guard = AuthOptions(
+        auth=auth,
+        user=user,
+        password=password,
+        token=token,
+        realm=realm,
+        algorithms=algorithm,
+        qop=qop,
+        userhash=userhash,
+        nonce_lifetime=nonce_lifetime,
+        nonce_uses=nonce_uses,
+    )
     app = App(verifier(guard), create_missing)
     context = server_tls(TlsOptions(tls, certificate, key, key_password, authority, client_ca), now())
     log = exits.log_line if verbose else None

@@ -8,6 +8,7 @@ from typing import Final
 import click
 from msgspec import Struct
 
+from patchwire.auth.bearer import authorization as bearer_authorization
 from patchwire.auth.credentials import Credentials
 from patchwire.auth.digest import QOPS
 from patchwire.auth.verify.basic import BasicVerifier
@@ -24,7 +25,7 @@ DEFAULT_LIFETIME: Final = 300.0
 _OF_DIGEST: Final = ("algorithms", "qop", "userhash", "nonce_lifetime", "nonce_uses")
 
 
-class AuthOptions(Struct, frozen=True):
+class AuthOptions(Struct, frozen=True, kw_only=True):
     """The options of the command, as they were given."""
 
     auth: str
@@ -59,14 +60,12 @@ def verifier(options: AuthOptions) -> Verifier | None:
             return BasicVerifier(options.realm, {user: password})
         return _digest(options, {user: password})
     except LocalProtocolError as error:
-        raise InputError("serve", str(error)) from None
+        raise InputError("--token" if options.auth == "bearer" else "--user, --password", str(error)) from None
 
 
 def _bearer(options: AuthOptions) -> BearerVerifier:
-    from patchwire.auth.bearer import authorization
-
     token = secret_option("--token", options.token or "").reveal()
-    authorization(token)
+    bearer_authorization(token)
     return BearerVerifier(options.realm, {token: "bearer"})
 
 
@@ -83,7 +82,10 @@ def _digest(options: AuthOptions, passwords: dict[str, str]) -> DigestVerifier:
     lifetime = DEFAULT_LIFETIME if options.nonce_lifetime is None else options.nonce_lifetime
     uses = options.nonce_uses or "parallel"
     nonces = ServerNonces(secrets.token_bytes(32), secrets.token_bytes, lifetime=lifetime, uses=uses)
-    return DigestVerifier(demands, passwords, nonces)
+    try:
+        return DigestVerifier(demands, passwords, nonces)
+    except LocalProtocolError as error:
+        raise InputError("--algorithm", str(error)) from None
 
 
 def _check(options: AuthOptions) -> None:

@@ -56,7 +56,7 @@ class App(Struct, frozen=True):
             return finished(_unauthorized(verdict), request.method, now), None
         response, change = self._answer(request, documents)
         response = finished(response, request.method, now)
-        return response if self.verifier is None else self.verifier.signed(request, response, now), change
+        return response if verdict is None else verdict.signed(response, now), change
 
     def refuse(self, request: Request, documents: Mapping[str, Document], now: float) -> Response | None:
         """The refusal that stands whatever the content will be, else None.

@@ -64,9 +64,9 @@ class Performer:
         must is no response: the reply has an UnprovenResponseError in its place. Raises what `send` raises,
         CredentialsRejectedError and LocalProtocolError.
         """
-        first, hops = request.origin, 0
+        first, hops, reply = request.origin, 0, None
         while True:
-            reply, result = await self._converse(request, send, source)
+            reply, result = await self._converse(request, send, source, reply)
             response = reply.response
             if response is None or response.status not in FOLLOWABLE:
                 return reply, result
@@ -85,10 +85,10 @@ class Performer:
             request = onward
 
     async def _converse(
-        self, request: Request, send: SendStep, source: BodySource | None
+        self, request: Request, send: SendStep, source: BodySource | None, before: Reply | None
     ) -> tuple[Reply, FlowResult | None]:
         flow = self._authentication.flow(request, _body_of(source))
-        conversation = _Conversation(self._gate, send)
+        conversation = _Conversation(self._gate, send, before)
         result = None
         try:
             step = next(flow)
@@ -138,14 +138,15 @@ class Performer:
 class _Conversation:
     """One flow's part in the turns that credentials take."""
 
-    __slots__ = ("_alone", "_gate", "_last", "_send", "_step", "failed")
+    __slots__ = ("_alone", "_exchanged", "_gate", "_last", "_send", "_step", "failed")
 
-    def __init__(self, gate: CredentialsGate, send: SendStep) -> None:
+    def __init__(self, gate: CredentialsGate, send: SendStep, exchanged: Reply | None) -> None:
         self._gate = gate
         self._send = send
         self._alone = False
         self._step: Send | None = None
         self._last: Reply | None = None
+        self._exchanged = exchanged
         self.failed: Reply | None = None
         """A reply without a response."""
 
@@ -164,7 +165,14 @@ class _Conversation:
             reply = await self._send(step, partial(self._may_go, step))
             if reply is None and not _is_good(step):
                 return None
-        self._step = step
+        if self._exchanged is not None:  # one attempt, over several exchanges: its evidence is theirs together
+            earlier = self._exchanged
+            reply = msgspec.structs.replace(
+                reply,
+                bytes_sent=reply.bytes_sent + earlier.bytes_sent,
+                bytes_received=reply.bytes_received + earlier.bytes_received,
+            )
+        self._step, self._exchanged = step, reply
         if reply.response is None:
             self.failed = reply
         else:
@@ -211,8 +219,9 @@ def _with_error(reply: Reply, problem: str | None) -> Reply:
 
 
 def _proven(reply: Reply, result: FlowResult) -> tuple[Reply, FlowResult | None]:
-    if result.refusal is not None:
-        return _with_error(reply, result.refusal), result
+    said = result.refusal or result.note
+    if said is not None:
+        return _with_error(reply, said), result
     if result.doubt is None:
         return reply, result
     problem = f"answered with {result.response.status}, but {result.doubt}"

@@ -22,9 +22,9 @@ def identity() -> str:
     return secrets.token_hex(8)
 
 
-def cnonce() -> bytes:
+def cnonce() -> str:
     """128 bits that nobody can foresee, in hexadecimal digits."""
-    return secrets.token_hex(16).encode("ascii")
+    return secrets.token_hex(16)
 
 
 def boot_id() -> str:

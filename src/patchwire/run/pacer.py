@@ -48,8 +48,8 @@ class Pacer:
         raise StoppedError
 
     async def follow(self) -> None:
-        """Wait until the answer to a challenge may leave: at once, since a nonce may not live long, unless the origin
-        asks to be left alone. The pace counts it all the same. StoppedError: it may not.
+        """Wait until the next request of an attempt under way may leave: at once, since the nonce that it answers may
+        not live long, unless the origin asks to be left alone. The pace counts it. StoppedError: it may not.
         """
         while not self._stop.is_set():
             until = self.pace.held_until

@@ -16,7 +16,7 @@ def credentials_of(settings: ConnectionSettings) -> Credentials:
     return Credentials(settings.user, settings.password.reveal(), settings.charset)
 
 
-def authentication_for(settings: ConnectionSettings, cnonce: Callable[[], bytes]) -> Authentication:
+def authentication_for(settings: ConnectionSettings, cnonce: Callable[[], str]) -> Authentication:
     """The scheme that the connection names, with its credentials. LocalProtocolError where they cannot be sent.
 
     `cnonce` gives visible ASCII that nobody can foresee, for Digest.

@@ -12,6 +12,7 @@ from patchwire.auth.verify.verdict import Admitted, Refused
 from patchwire.http.message import Origin, Request, Response
 
 CREDENTIALS = Credentials("svc", "p:\u00e4")
+RESPONSE = Response(200)
 REALM = 'a "realm" \\ here'
 VERIFIER = BasicVerifier(REALM, {"svc": "p:\u00e4", "other": "pw"})
 
@@ -23,7 +24,9 @@ def request(*values: bytes) -> Request:
 def test_the_right_credentials_pass_and_say_whose_they_are() -> None:
     assert VERIFIER.judge(request(authorization(CREDENTIALS)), 0.0) == Admitted("svc")
     assert VERIFIER.judge(request(b"bAsIc  " + authorization(CREDENTIALS)[6:]), 0.0) == Admitted("svc")
-    assert VERIFIER.judge(request(authorization(Credentials("other", "pw"))), 0.0) == Admitted("other")
+    verdict = VERIFIER.judge(request(authorization(Credentials("other", "pw"))), 0.0)
+    assert verdict == Admitted("other")
+    assert verdict.signed(RESPONSE, 0.0) is RESPONSE
 
 
 @pytest.mark.parametrize(
@@ -38,11 +41,6 @@ def test_anything_else_is_401_with_a_challenge_that_parses_back(values: tuple[by
     assert verdict.status == 401
     (challenge,) = parse_strictly(dict(verdict.headers)[b"WWW-Authenticate"])
     assert (challenge.scheme, challenge.get("realm"), challenge.get("charset")) == ("basic", REALM, "UTF-8")
-
-
-def test_a_response_goes_out_as_it_is() -> None:
-    response = Response(200)
-    assert VERIFIER.signed(request(), response, 0.0) is response
 
 
 def test_no_password_shows() -> None:

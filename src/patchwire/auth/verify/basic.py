@@ -10,7 +10,7 @@ from patchwire.auth.credentials import encode
 from patchwire.auth.verify.credentials import credentials_in
 from patchwire.auth.verify.verdict import Admitted, Refused, Verdict
 from patchwire.http.fields import quote
-from patchwire.http.message import Request, Response
+from patchwire.http.message import Request
 
 
 class BasicVerifier:
@@ -38,10 +38,6 @@ class BasicVerifier:
             if found:
                 return Admitted(found[0])
         return self._refused("These credentials are not accepted.")
-
-    def signed(self, request: Request, response: Response, now: float) -> Response:  # noqa: ARG002
-        """The response as it is: Basic proves nothing."""
-        return response
 
     def _refused(self, reason: str) -> Refused:
         return Refused(401, reason, ((b"WWW-Authenticate", self._challenge),))

@@ -8,7 +8,7 @@ from hmac import compare_digest
 from patchwire.auth.verify.credentials import UNREADABLE, credentials_in
 from patchwire.auth.verify.verdict import Admitted, Refused, Verdict
 from patchwire.http.fields import quote
-from patchwire.http.message import Request, Response
+from patchwire.http.message import Request
 
 
 class BearerVerifier:
@@ -32,10 +32,6 @@ class BearerVerifier:
         token = given.token68.encode("ascii")
         found = [user for known, user in self._tokens if compare_digest(known, token)]
         return Admitted(found[0]) if found else self._refused(401, "This token is not accepted.", "invalid_token")
-
-    def signed(self, request: Request, response: Response, now: float) -> Response:  # noqa: ARG002
-        """The response as it is: a token proves nothing of the server."""
-        return response
 
     def _refused(self, status: int, reason: str, error: str | None = None) -> Refused:
         challenge = f"Bearer realm={quote(self._realm)}"

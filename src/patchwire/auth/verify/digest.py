@@ -44,10 +44,34 @@ class _Answer(Struct, frozen=True):
     qop: Qop | None
 
 
-class DigestVerifier:
-    """Lets in the users of `passwords`, whose keys are their names. LocalProtocolError where `demands` make no sense.
+class _Admitted(Admitted, frozen=True, kw_only=True):
+    """Answers with rspauth wherever a qop is used, with nextnonce when a nonce has grown old or was for one use."""
 
-    It answers with rspauth wherever a qop is used, and with nextnonce when a nonce has grown old or was for one use.
+    answer: _Answer
+    target: bytes
+    nonces: ServerNonces
+
+    def signed(self, response: Response, now: float) -> Response:
+        """The response with Authentication-Info (RFC 7616 section 3.5)."""
+        answer, session = self.answer, self.answer.session
+        parts = []
+        if answer.qop is not None:
+            body_hash = session.terms.algorithm.hash(response.body) if answer.qop == "auth-int" else None
+            proof = session.rspauth(self.target, answer.count, body_hash)
+            cnonce = quote(session.cnonce.decode("latin-1"))
+            parts.append(f'qop={answer.qop}, rspauth="{proof}", cnonce={cnonce}, nc={answer.count:08x}')
+        if self.nonces.uses == "once" or self.nonces.age(session.terms.nonce, now) > RENEWED_AT:
+            parts.append(f'nextnonce="{self.nonces.make(now).decode("ascii")}"')
+        if not parts:
+            return response
+        line = (b"Authentication-Info", ", ".join(parts).encode("latin-1"))
+        return Response(response.status, (*response.headers, line), response.body, response.reason, response.error)
+
+
+class DigestVerifier:
+    """Lets in the users of `passwords`, whose keys are their names.
+
+    LocalProtocolError where `demands` make no sense.
     """
 
     def __init__(self, demands: DigestDemands, passwords: Mapping[str, str], nonces: ServerNonces) -> None:
@@ -84,27 +108,8 @@ class DigestVerifier:
             return self._asked("The nonce or its count is not accepted.", now)
         if has_body:
             self._nonces.use(nonce, count)
-        return Admitted(answer.user, provisional=answer.qop == "auth-int" and not has_body)
-
-    def signed(self, request: Request, response: Response, now: float) -> Response:
-        """The response with Authentication-Info (RFC 7616 section 3.5)."""
-        given = credentials_in(request)
-        answer = None if given is None else self._read(given, request)
-        if not isinstance(answer, _Answer):
-            return response
-        parts = []
-        if answer.qop is not None:
-            session = answer.session
-            body_hash = session.terms.algorithm.hash(response.body) if answer.qop == "auth-int" else None
-            proof = session.rspauth(request.target, answer.count, answer.qop, body_hash)
-            cnonce = quote(session.cnonce.decode("latin-1"))
-            parts.append(f'qop={answer.qop}, rspauth="{proof}", cnonce={cnonce}, nc={answer.count:08x}')
-        if self._nonces.uses == "once" or self._nonces.age(answer.session.terms.nonce, now) > RENEWED_AT:
-            parts.append(f'nextnonce="{self._nonces.make(now).decode("ascii")}"')
-        if not parts:
-            return response
-        line = (b"Authentication-Info", ", ".join(parts).encode("latin-1"))
-        return Response(response.status, (*response.headers, line), response.body, response.reason, response.error)
+        provisional = answer.qop == "auth-int" and not has_body
+        return _Admitted(answer.user, provisional, answer=answer, target=request.target, nonces=self._nonces)
 
     def challenges(self, now: float, *, stale: bool = False) -> list[bytes]:
         """The values of WWW-Authenticate, one for each algorithm (RFC 7616 section 3.3)."""

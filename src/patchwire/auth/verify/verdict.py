@@ -17,6 +17,10 @@ class Admitted(Struct, frozen=True):
     user: str
     provisional: bool = False
 
+    def signed(self, response: Response, now: float) -> Response:  # noqa: ARG002 - most schemes prove nothing
+        """The response to the request, with what proves that it is this server's. `now` in Unix seconds."""
+        return response
+
 
 class Refused(Struct, frozen=True):
     """It may not: the status to answer with, what to say, and the fields that ask for credentials."""
@@ -30,12 +34,10 @@ Verdict = Admitted | Refused
 
 
 class Verifier(Protocol):
-    """Who may make a request. `now` in seconds; `entropy` gives octets that nobody can foresee."""
+    """Who may make a request."""
 
     def judge(self, request: Request, now: float, *, has_body: bool = True) -> Verdict:
-        """Whether the request may go on. Without `has_body` only its head is looked at, and nothing is remembered:
-        the same request will be judged again.
+        """Whether the request may go on; what can be used once, such as a nonce count, is used up then. Without
+        `has_body` only its head is looked at, and nothing is used up: the same request will be judged again. `now` in
+        Unix seconds.
         """
-
-    def signed(self, request: Request, response: Response, now: float) -> Response:
-        """The response to an admitted request, with what proves that it is this server's."""
