@@ -58,7 +58,7 @@ follow = []
     done = patchwire("check", connection(tmp_path, "http://h/v1", more), env=environment(CANARY="canary-1"))
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    for line in ("digest.algorithms SHA-256, MD5-sess", "digest.qop auth, auth-int", "redirects.follow none",
+    for line in ("digest.algorithms SHA-256, MD5-sess", "digest.qop auth, auth-int, none", "redirects.follow none",
                  "redirects.other_origins false"):  # fmt: skip
         assert line in lines
     assert "canary-1" not in done.stdout
