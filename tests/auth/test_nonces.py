@@ -126,6 +126,18 @@ def test_what_ends_a_nonce_that_served_one_after_the_other_says_nothing_of_their
     assert of.use is Use.PARALLEL
 
 
+def test_where_order_has_come_to_matter_a_crowded_nonce_is_free_when_the_last_has_left_it() -> None:
+    of = ledger()
+    accept(of)
+    first, second = claimed(of), claimed(of)
+    of.use = Use.ORDERED
+    assert of.claim() is None
+    of.settle(first, End.ACCEPTED)
+    assert of.claim() is None
+    of.settle(second, End.ACCEPTED)
+    assert name(claimed(of)) == ("n", 4)
+
+
 def test_three_nonces_that_are_stale_early_put_requests_in_order_and_three_more_give_each_its_own() -> None:
     of = ledger()
     uses = []
