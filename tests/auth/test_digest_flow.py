@@ -100,14 +100,15 @@ def test_wrong_credentials_are_sent_once() -> None:
 
 
 def test_a_stale_nonce_is_replaced_without_asking_and_not_for_ever() -> None:
-    sent, result, _ = converse(digest(), patch(), [asks("1"), asks("2", ", qop=auth, stale=true"), OK])
-    assert uses(sent) == [None, ("1", "00000001"), ("2", "00000001")]
+    sent, result, _ = converse(digest(), patch(), [asks("1"), asks("2", ", qop=auth, stale=true"), asks("3"), OK])
+    assert uses(sent) == [None, ("1", "00000001"), None, ("3", "00000001")]
+    assert [step.after_rejection for step in sent] == [False, False, True, True]
     assert result == FlowResult(OK)
-    stale = [asks(str(number), ", qop=auth, stale=true") for number in range(MAX_REJECTIONS + 1)]
+    stale = [asks(str(number), ", qop=auth, stale=true") for number in range(2 * MAX_REJECTIONS)]
     sent, result, _ = converse(digest(), patch(), stale)
-    assert len(sent) == 1 + MAX_REJECTIONS
+    assert len(sent) == 2 * MAX_REJECTIONS
     assert (result.refusal or "").startswith("the server calls every nonce stale, also one that has just come")
-    assert [step.after_rejection for step in sent] == [False, False, True]
+    assert [step.after_rejection for step in sent] == [False, False, True, True]
 
 
 def test_a_remembered_nonce_that_is_rejected_is_replaced_and_the_next_credentials_go_alone() -> None:
@@ -137,7 +138,7 @@ def test_a_remembered_nonce_that_is_stale_is_replaced() -> None:
     more = ", qop=auth, algorithm=SHA-256, stale=TRUE"
     sent, _, told = converse(authentication, patch(), [asks("new", more), OK])
     assert uses(sent) == [("n", "00000002"), ("new", "00000001")]
-    assert [step.after_rejection for step in sent] == [False, True]
+    assert [step.after_rejection for step in sent] == [False, False]
     assert told[0] == "the nonce is stale after 1 requests that it has served"
 
 
@@ -527,3 +528,11 @@ def test_an_offer_that_is_no_use_in_place_of_an_answer_is_a_refusal() -> None:
     first(authentication)
     sent, result, _ = converse(authentication, patch(), [Response(401, ((b"WWW-Authenticate", b"Negotiate"),))])
     assert (len(sent), result.refusal) == (1, "the server offers Negotiate, this connection has Digest")
+
+
+def test_a_space_is_learned_from_a_nonce_that_is_known_already_too() -> None:
+    authentication = digest()
+    more = ', qop=auth, domain="/other"'
+    first(authentication, asks(more=more), OK, path="/a/1")
+    first(authentication, asks(more=more), OK, path="/b/1")
+    assert uses(first(authentication, OK, path="/b/2")) == [("n", "00000003")]

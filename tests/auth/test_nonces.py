@@ -82,6 +82,31 @@ def test_the_next_nonce_takes_the_place_of_its_forerunner() -> None:
     assert (name(claimed(in_order)), in_order.claim()) == (("next", 1), None)
 
 
+def test_claims_on_a_nonce_that_was_replaced_stay_good() -> None:
+    of = ledger()
+    accept(of)
+    first, second = claimed(of), claimed(of)
+    of.renew(first, session("next"))
+    of.settle(first, End.ACCEPTED)
+    assert second.nonce.is_good()
+    assert name(claimed(of)) == ("next", 1)
+    of.settle(second, End.ACCEPTED)
+    assert name(claimed(of)) == ("next", 2)
+
+
+def test_what_was_replaced_makes_room_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nonces, "MAX_NONCES", 4)
+    memory = NonceMemory()
+    of = ledger(memory=memory)
+    accept(of, "0")
+    for number in range(1, 50):
+        claim = claimed(of)
+        of.renew(claim, session(str(number)))
+        of.settle(claim, End.ACCEPTED)
+    assert len(memory) == 4
+    assert name(claimed(of)) == ("49", 1)
+
+
 def test_a_nonce_that_is_offered_again_goes_on_counting() -> None:
     of = ledger()
     accept(of)
@@ -131,11 +156,23 @@ def test_where_order_has_come_to_matter_a_crowded_nonce_is_free_when_the_last_ha
     accept(of)
     first, second = claimed(of), claimed(of)
     of.use = Use.ORDERED
-    assert of.claim() is None
     of.settle(first, End.ACCEPTED)
     assert of.claim() is None
     of.settle(second, End.ACCEPTED)
     assert name(claimed(of)) == ("n", 4)
+
+
+def test_who_waits_for_a_nonce_that_all_have_is_told_when_the_last_has_left_it() -> None:
+    memory = NonceMemory()
+    of = ledger(memory=memory)
+    accept(of)
+    first, second = claimed(of), claimed(of)
+    of.settle(first, End.REJECTED)
+    assert of.bring(session("n")) is None
+    before = memory.changes
+    of.settle(second, End.ACCEPTED)
+    assert memory.changes > before
+    assert name(brought(of)) == ("n", 4)
 
 
 def test_three_nonces_that_are_stale_early_put_requests_in_order_and_three_more_give_each_its_own() -> None:

@@ -97,6 +97,7 @@ def test_nonces_that_end_soon_are_renewed(tmp_path: Path) -> None:
      (["--auth", "digest", *USER, "--algorithm", "MD5-sess", "--qop", "none"], "needs a qop"),
      (["--auth", "digest", *USER, "--qop", "none", "--qop", "auth"], "--qop none stands alone"),
      (["--auth", "basic", *USER, "--userhash"], "--nonce-lifetime and --nonce-uses need --auth digest"),
+     (["--auth", "basic", *USER, "--nonce-lifetime", "0"], "--nonce-lifetime and --nonce-uses need --auth digest"),
      (["--nonce-uses", "once"], "--nonce-lifetime and --nonce-uses need --auth digest"),
      (["--auth", "digest", *USER, "--nonce-lifetime", "0"], "--nonce-lifetime must be above 0"),
      (["--auth", "digest", *USER, "--nonce-lifetime", "nan"], "--nonce-lifetime must be above 0"),

@@ -78,10 +78,12 @@ class Conversation:
                 self._owner.end_renewal(self._renewing)
 
     def _ask(self) -> Generator[Step, Answer, FlowResult]:
-        """Send the request without credentials, and answer the challenge if one comes: what it brings is new."""
+        """Send the request without credentials, and answer the challenge if one comes: what it brings is new. Once more,
+        where the server calls it stale all the same: it may have waited until others had tried the credentials.
+        """
         owner = self._owner
-        said = yield from self._asked()
         for rejections in range(1, MAX_REJECTIONS + 1):
+            said = yield from self._asked()
             if isinstance(said, FlowResult):
                 break
             terms = choose(said, owner.algorithms, owner.best)
@@ -89,12 +91,12 @@ class Conversation:
                 return self._no_use(said, terms)
             claim = yield from self._brought(said, terms)
             said = yield from self._say(claim)
-            if isinstance(said, Challenged):
-                end = said.end(terms)
-                if rejections == MAX_REJECTIONS or (claim.is_fresh and end is End.REJECTED):
-                    return FlowResult(
-                        said.response, rejection(owner.role, owner.user, terms, is_stale=end is End.STALE)
-                    )
+            if isinstance(said, FlowResult):
+                break
+            end = said.end(terms)
+            if rejections == MAX_REJECTIONS or (claim.is_fresh and end is End.REJECTED):
+                said = FlowResult(said.response, rejection(owner.role, owner.user, terms, is_stale=end is End.STALE))
+                break
         assert isinstance(said, FlowResult)  # noqa: S101 - the last rejection is one
         return said
 
@@ -121,7 +123,8 @@ class Conversation:
 
     def _asked(self) -> Generator[Step, Answer, FlowResult | Challenged]:
         owner = self._owner
-        response = yield from send_held_back(Send(self._request), self._body)
+        step = Send(self._request, after_rejection=self._after_rejection)
+        response = yield from send_held_back(step, self._body)
         if owner.role.is_asked_by(response):
             return read(response, owner.role, owner.qops)
         owner.unheard = None
@@ -202,7 +205,7 @@ class Conversation:
         owner, ledger = self._owner, self._realm
         challenged = read(response, owner.role, owner.qops)
         end = challenged.end(claim.session.terms)
-        self._after_rejection = True
+        self._after_rejection = self._after_rejection or claim.is_brought or end is not End.STALE
         before = ledger.use
         self._settle(end)
         if end is End.STALE:
@@ -251,5 +254,5 @@ class Conversation:
         assert realm is not None and claim is not None  # noqa: S101 - who settles has a claim
         self._claim = None
         realm.settle(claim, end)
-        if end is End.ACCEPTED and claim.is_fresh:
+        if end is End.ACCEPTED and claim.is_brought:
             self._owner.accept(claim.session.terms, self._request, realm)

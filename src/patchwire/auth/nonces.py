@@ -63,6 +63,7 @@ class Nonce:
         "has_taught",
         "is_free",
         "is_over",
+        "is_retired",
         "is_shared",
         "session",
         "was_crowded",
@@ -81,7 +82,9 @@ class Nonce:
         self.is_shared = False
         """Whether others may claim it; until it has been accepted only who has brought it may."""
         self.is_over = False
-        """Whether it is not to be claimed any more."""
+        """Whether it is no good any more."""
+        self.is_retired = False
+        """Whether another has taken its place: it is good for claims that were made already."""
         self.has_taught = False
 
     def is_good(self) -> bool:
@@ -98,6 +101,8 @@ class Claim(Struct, frozen=True):
     count: int
     is_fresh: bool
     """Whether nobody but its owner has used the nonce: a rejection is about the password then."""
+    is_brought: bool
+    """Whether the nonce has just come with a challenge."""
 
 
 class NonceMemory:
@@ -124,7 +129,8 @@ class NonceMemory:
     def _evict(self) -> None:
         for _ in range(len(self._known)):
             name, oldest = self._known.popitem(last=False)
-            if not oldest.flying and not (oldest.is_free and oldest.count > 1):
+            is_live = oldest.is_free and oldest.count > 1 and not (oldest.is_over or oldest.is_retired)
+            if not oldest.flying and not is_live:
                 break
             self._known[name] = oldest
         else:
@@ -151,11 +157,12 @@ class NonceLedger:
         free = self._free
         while free:
             nonce = free[-1]
-            if self.use is Use.PARALLEL and not nonce.is_over:
+            is_live = not (nonce.is_over or nonce.is_retired)
+            if is_live and self.use is Use.PARALLEL:
                 return self._claimed(nonce)
             free.pop()
             nonce.is_free = False
-            if not nonce.is_over and not nonce.flying and not (nonce.count and self.use is Use.ONCE):
+            if is_live and not nonce.flying and not (nonce.count and self.use is Use.ONCE):
                 return self._claimed(nonce)
         return None
 
@@ -171,7 +178,8 @@ class NonceLedger:
             return None
         elif nonce.is_over:  # the server gives it another life
             nonce.session, nonce.accepted, nonce.is_over, nonce.has_taught = session, 0, False, False
-        return self._claimed(nonce)
+        nonce.is_retired = False
+        return self._claimed(nonce, is_brought=True)
 
     def renew(self, claim: Claim, session: Session) -> None:
         """The server wants the next requests to use this nonce (nextnonce, RFC 7616 section 3.5)."""
@@ -180,7 +188,7 @@ class NonceLedger:
         nonce = self._memory.add(session)
         nonce.is_shared = True
         self._put_back(nonce)
-        claim.nonce.is_over = True
+        claim.nonce.is_retired = True
 
     def settle(self, claim: Claim, end: End) -> None:
         """Say what became of a claim."""
@@ -190,7 +198,7 @@ class NonceLedger:
             nonce.accepted += 1
             if self.use is not Use.PARALLEL:
                 self._learn_success(nonce)
-            if not nonce.is_free:
+            if not nonce.is_free or self.use is not Use.PARALLEL:
                 nonce.is_shared = True
                 self._put_back(nonce)
             return
@@ -203,19 +211,19 @@ class NonceLedger:
 
     def _put_back(self, nonce: Nonce) -> None:
         if self.use is Use.PARALLEL or not nonce.flying:
-            if not nonce.is_free and not nonce.is_over:
+            if not (nonce.is_free or nonce.is_over or nonce.is_retired):
                 nonce.is_free = True
                 self._free.append(nonce)
             self._memory.changes += 1
 
-    def _claimed(self, nonce: Nonce) -> Claim:
+    def _claimed(self, nonce: Nonce, *, is_brought: bool = False) -> Claim:
         assert nonce.session is not None  # noqa: S101 - what is forgotten is over
         is_fresh = nonce.count == 0 and not nonce.is_shared
         nonce.count += 1
         nonce.flying += 1
         if nonce.flying > 1:
             nonce.was_crowded = True
-        return Claim(nonce, nonce.session, nonce.count, is_fresh)
+        return Claim(nonce, nonce.session, nonce.count, is_fresh, is_brought)
 
     def _learn_success(self, nonce: Nonce) -> None:
         if self.use is Use.ORDERED:

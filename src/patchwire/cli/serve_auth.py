@@ -88,6 +88,10 @@ def _digest(options: AuthOptions, passwords: dict[str, str]) -> DigestVerifier:
         raise InputError("--algorithm", str(error)) from None
 
 
+def _is_given(value: object) -> bool:
+    return value is not None and value is not False and value != ()
+
+
 def _check(options: AuthOptions) -> None:
     needs = {"none": (), "basic": ("user", "password"), "digest": ("user", "password"), "bearer": ("token",)}
     needed = needs[options.auth]
@@ -98,7 +102,7 @@ def _check(options: AuthOptions) -> None:
             raise click.UsageError(f"--{name} needs --auth {users}")
         if not given and name in needed:
             raise click.UsageError(f"--auth {options.auth} needs {' and '.join(f'--{each}' for each in needed)}")
-    if options.auth != "digest" and any(getattr(options, name) not in (None, False, ()) for name in _OF_DIGEST):
+    if options.auth != "digest" and any(_is_given(getattr(options, name)) for name in _OF_DIGEST):
         raise click.UsageError("--algorithm, --qop, --userhash, --nonce-lifetime and --nonce-uses need --auth digest")
     if options.nonce_lifetime is not None and not options.nonce_lifetime > 0:
         raise click.UsageError("--nonce-lifetime must be above 0")

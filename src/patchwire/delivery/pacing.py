@@ -61,7 +61,7 @@ class Pace:
     def allowance(self, in_flight: int, now: float) -> int:
         """How many more requests may leave now, beside those in flight."""
         room = self.in_flight_limit - in_flight
-        if room <= 0 or now < self.held_until:
+        if room <= 0 or now < self._held_until():
             return 0
         return int(min(room, self._rate.tokens(now)))
 
@@ -73,7 +73,7 @@ class Pace:
         """When `allowance`, which has just said 0, will say more; infinity where only an answer can change it."""
         if in_flight >= self.in_flight_limit:
             return UNLIMITED
-        return max(self.held_until, self._rate.next_at(now))
+        return max(self._held_until(), self._rate.next_at(now))
 
     def answered(self, status: int, retry_after: float | None, sent_at: float, now: float) -> None:
         """A request that left at `sent_at` got this status; `retry_after` is the pause it asks for, in seconds."""
@@ -127,8 +127,11 @@ class Pace:
         return Reason.NOTHING if self._rate.rate(now) == UNLIMITED else Reason.CEILING
 
     @property
-    def held_until(self) -> float:
+    def paused_until(self) -> float:
         """Until when the origin asks to be left alone."""
+        return self._paused_until
+
+    def _held_until(self) -> float:
         return max(self._paused_until, self.health.probe_at) if self.health.is_bad else self._paused_until
 
     def _refused(self, status: int, retry_after: float | None, sent_at: float, now: float, *, counts: bool) -> None:

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import trio
 
 from patchwire.auth.flow import FlowResult, Send, accepts
 from patchwire.auth.role import PROXY
 from patchwire.errors import CredentialsRejectedError
-from patchwire.http.message import Response
-
-ENOUGH: Final = 16
-"""Answers that are neither an acceptance nor a rejection, one after the other, after which it is taken for the former:
-all changes may be such that the server refuses them.
-"""
 
 
 class CredentialsGate:
@@ -23,17 +15,17 @@ class CredentialsGate:
     def __init__(self, *, needed: bool) -> None:
         self._open = not needed
         self._rejected = 0
-        self._neither = 0
         self._lock = trio.Lock()
 
     async def enter(self, step: Send) -> bool:
         """Wait until the step may go. Whether the caller is alone with its credentials then, and has to `leave`.
 
+        After a rejection it is alone also while it asks for a challenge: a nonce must not grow old in waiting.
         CredentialsRejectedError, with nothing sent, after the server has rejected them.
         """
         if step.after_rejection:
             self._open = False
-        if self.lets_through(step):
+        elif self.lets_through(step):
             return False
         await self._lock.acquire()
         if self._rejected:
@@ -52,21 +44,14 @@ class CredentialsGate:
 
     def leave(self, result: FlowResult | None) -> None:
         """Let the next go. `result` is what became of the conversation, if it has come to an end."""
-        if result is not None and result.refusal is None and result.doubt is None:
-            self._learn(result.response)
+        if result is not None and result.refusal is None and result.doubt is None and accepts(result.response):
+            self._open = True
         self._lock.release()
 
     def reject(self, status: int) -> None:
         """The credentials have been rejected with this status, whoever has sent them: nobody sends them any more."""
         self._open = False
         self._rejected = status
-
-    def _learn(self, response: Response) -> None:
-        if accepts(response):
-            self._open = True
-        elif 400 <= response.status <= 499:
-            self._neither += 1
-            self._open = self._neither >= ENOUGH
 
 
 def carries_credentials(step: Send) -> bool:

@@ -95,7 +95,7 @@ class Performer:
             while True:
                 answer: Answer = None
                 if isinstance(step, Send):
-                    if source is not None and source.is_spent:
+                    if source is not None and source.is_spent and conversation.has_spoken:
                         return _spent(conversation.last)
                     answer = await conversation.say(step)
                     if answer is None and conversation.failed is not None:
@@ -149,6 +149,11 @@ class _Conversation:
         self._exchanged = exchanged
         self.failed: Reply | None = None
         """A reply without a response."""
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether there was an exchange."""
+        return self._last is not None
 
     @property
     def last(self) -> Reply:

@@ -51,14 +51,15 @@ class Pacer:
         """Wait until the next request of an attempt under way may leave: at once, since the nonce that it answers may
         not live long, unless the origin asks to be left alone. The pace counts it. StoppedError: it may not.
         """
-        while not self._stop.is_set():
-            until = self.pace.held_until
-            if until <= trio.current_time():
-                self.pace.take()
-                return
+        await self.outwait_pause()
+        self.pace.take()
+
+    async def outwait_pause(self) -> None:
+        """Wait while the origin asks to be left alone. StoppedError: the run was stopped."""
+        while (until := self.pace.paused_until) > trio.current_time():
             with trio.move_on_at(until):
                 await self._stop.wait()
-        raise StoppedError
+            self.refuse_if_stopped()
 
     def observe(self, reply: Reply, sent_at: float) -> None:
         """Learn from what came of a request that left at `sent_at`."""

@@ -59,6 +59,7 @@ class Sender:
         self._pacer.refuse_if_stopped()  # it may have waited for others to try the credentials
         if self._is_admitted:
             self._is_admitted = False
+            await self._pacer.outwait_pause()  # one may have begun while it waited for others to try the credentials
         elif self._is_following:
             await self._pacer.follow()
         else:
