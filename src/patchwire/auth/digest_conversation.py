@@ -78,7 +78,7 @@ class Conversation:
                 self._owner.end_renewal(self._renewing)
 
     def _ask(self) -> Generator[Step, Answer, FlowResult]:
-        """Send the request without credentials, and answer the challenge if one comes: what it brings is new. Once more,
+        """Send the request without credentials, and answer the challenge if one comes: what it brings is new. Again,
         where the server calls it stale all the same: it may have waited until others had tried the credentials.
         """
         owner = self._owner
