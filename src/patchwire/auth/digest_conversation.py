@@ -81,24 +81,22 @@ class Conversation:
         """Send the request without credentials, and answer the challenge if one comes: what it brings is new. Again,
         where the server calls it stale all the same: it may have waited until others had tried the credentials.
         """
-        owner = self._owner
-        for rejections in range(1, MAX_REJECTIONS + 1):
+        owner, rejections = self._owner, 0
+        while True:
             said = yield from self._asked()
             if isinstance(said, FlowResult):
-                break
+                return said
             terms = choose(said, owner.algorithms, owner.best)
             if isinstance(terms, str):
                 return self._no_use(said, terms)
             claim = yield from self._brought(said, terms)
             said = yield from self._say(claim)
             if isinstance(said, FlowResult):
-                break
+                return said
+            rejections += 1
             end = said.end(terms)
             if rejections == MAX_REJECTIONS or (claim.is_fresh and end is End.REJECTED):
-                said = FlowResult(said.response, rejection(owner.role, owner.user, terms, is_stale=end is End.STALE))
-                break
-        assert isinstance(said, FlowResult)  # noqa: S101 - the last rejection is one
-        return said
+                return FlowResult(said.response, rejection(owner.role, owner.user, terms, is_stale=end is End.STALE))
 
     def _answer(self, challenged: Challenged) -> Generator[Step, Answer, FlowResult]:
         """Answer the challenge that came in place of an answer to credentials of a remembered nonce."""

@@ -126,11 +126,6 @@ class Pace:
             return Reason.LATENCY if self._concurrency.is_slowed_down else self.refusal
         return Reason.NOTHING if self._rate.rate(now) == UNLIMITED else Reason.CEILING
 
-    @property
-    def paused_until(self) -> float:
-        """Until when the origin asks to be left alone."""
-        return self._paused_until
-
     def _held_until(self) -> float:
         return max(self._paused_until, self.health.probe_at) if self.health.is_bad else self._paused_until
 

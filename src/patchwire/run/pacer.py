@@ -56,8 +56,8 @@ class Pacer:
 
     async def outwait_pause(self) -> None:
         """Wait while the origin asks to be left alone. StoppedError: the run was stopped."""
-        while (until := self.pace.paused_until) > trio.current_time():
-            with trio.move_on_at(until):
+        while (left := self.pace.paused(trio.current_time())) > 0:
+            with trio.move_on_after(left):
                 await self._stop.wait()
             self.refuse_if_stopped()
 
