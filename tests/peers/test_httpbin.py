@@ -165,8 +165,8 @@ def test_a_connection_may_choose_the_qop_where_both_are_offered(tmp_path: Path, 
 
 def test_a_connection_that_does_not_allow_what_is_offered_says_so_and_sends_no_credentials(tmp_path: Path) -> None:
     tables = {
-        'qop = ["auth"]': "Digest that cannot be answered (its qop 'auth-int' is unknown or not allowed)",
-        'algorithms = ["SHA-256"]': "Digest MD5, not among SHA-256",
+        'qop = ["auth"]': "Digest that cannot be answered (its qop 'auth-int' is not in digest.qop)",
+        'algorithms = ["SHA-256"]': "Digest MD5 (not in digest.algorithms)",
     }
     with httpbin_server(tmp_path / "httpbin") as server:
         for number, (table, words) in enumerate(tables.items()):

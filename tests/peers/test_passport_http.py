@@ -192,6 +192,7 @@ def test_where_another_scheme_is_asked_for_the_password_stays_here(tmp_path: Pat
     with passport_server(tmp_path / "passport") as server:
         files = password_batch(tmp_path, server.base_url + path, server.password, scheme=scheme)
         files.write(people(20))
-        words = f"the server offers {path[1:]}, this connection has {scheme.title()}"
+        offers = f"offers {path[1:].title()}" if scheme == "digest" else f"asks for {path[1:].title()} authentication"
+        words = f"the server {offers}, this connection has {scheme.title()}"
         assert_stopped_by_a_refusal(run(files), files, words)
         assert with_credentials(server.answered()) == []
