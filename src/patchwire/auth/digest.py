@@ -85,7 +85,7 @@ class Session:
     `cnonce` stays the same for the nonce, as -sess demands of those who compute the key once and allows to others.
     """
 
-    __slots__ = ("_hash", "_key", "_opening", "_rest", "_tail", "cnonce", "terms")
+    __slots__ = ("_hash", "_key", "_opening", "_qop", "_rest", "_tail", "cnonce", "terms")
 
     def __init__(self, terms: Terms, credentials: Credentials, cnonce: bytes) -> None:
         self.terms = terms
@@ -95,6 +95,7 @@ class Session:
         key = hashed(b"%b:%b:%b" % (user, terms.realm, password))
         if terms.algorithm.is_session:
             key = hashed(b"%b:%b:%b" % (key, terms.nonce, cnonce))
+        self._qop = terms.qop
         self._hash = _constructor(terms.algorithm.hash_name)
         self._key = b"%b:%b:" % (key, terms.nonce)
         nonce, realm = _quoted(terms.nonce), _quoted(terms.realm)
@@ -114,7 +115,7 @@ class Session:
         """
         response = self.response(method, target, nonce_count, body_hash)
         uri = quote(target.decode("latin-1"))
-        count = f"{nonce_count:08x}" if self.terms.qop is not None else ""
+        count = f"{nonce_count:08x}" if self._qop is not None else ""
         return f'{self._opening}{uri}, response="{response}"{self._tail}{count}{self._rest}'
 
     def response(self, method: str, target: bytes, nonce_count: int, body_hash: bytes | None) -> str:
@@ -126,7 +127,7 @@ class Session:
         return self._hashed(b"", target, nonce_count, body_hash)
 
     def _hashed(self, method: bytes, target: bytes, nonce_count: int, body_hash: bytes | None) -> str:
-        qop = self.terms.qop
+        qop = self._qop
         hashed = self._hash
         a2 = b"%b:%b" % (method, target)
         if qop == "auth-int":
