@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from patchwire.auth.challenge import Challenge
 from patchwire.auth.credentials import Credentials
-from patchwire.errors import RemoteProtocolError
+from patchwire.errors import LocalProtocolError, RemoteProtocolError
 from patchwire.http.fields import quote
 
 Qop = Literal["auth", "auth-int"]
@@ -66,17 +66,12 @@ class Terms(Struct, frozen=True):
     algorithm: Algorithm
     names_algorithm: bool
     """Whether the challenge names it; it is MD5 else, and answers do not name it either."""
-    qops: tuple[Qop, ...]
-    """Offered and known, in the order of our preference; empty without qop (RFC 2069)."""
+    qop: Qop | None
+    """The one that answers use: that of our preference; None without qop (RFC 2069)."""
     userhash: bool
     utf8: bool
     stale: bool
     domain: tuple[str, ...]
-
-    @property
-    def qop(self) -> Qop | None:
-        """The one that answers use."""
-        return self.qops[0] if self.qops else None
 
 
 class Session:
@@ -85,7 +80,7 @@ class Session:
     `cnonce` stays the same for the nonce, as -sess demands of those who compute the key once and allows to others.
     """
 
-    __slots__ = ("_hash", "_key", "_opening", "_qop", "_rest", "_tail", "cnonce", "terms")
+    __slots__ = ("_hash", "_key", "_opening", "_rest", "_tail", "cnonce", "terms")
 
     def __init__(self, terms: Terms, credentials: Credentials, cnonce: bytes) -> None:
         self.terms = terms
@@ -95,7 +90,6 @@ class Session:
         key = hashed(b"%b:%b:%b" % (user, terms.realm, password))
         if terms.algorithm.is_session:
             key = hashed(b"%b:%b:%b" % (key, terms.nonce, cnonce))
-        self._qop = terms.qop
         self._hash = _constructor(terms.algorithm.hash_name)
         self._key = b"%b:%b:" % (key, terms.nonce)
         nonce, realm = _quoted(terms.nonce), _quoted(terms.realm)
@@ -115,7 +109,7 @@ class Session:
         """
         response = self.response(method, target, nonce_count, body_hash)
         uri = quote(target.decode("latin-1"))
-        count = f"{nonce_count:08x}" if self._qop is not None else ""
+        count = f"{nonce_count:08x}" if self.terms.qop is not None else ""
         return f'{self._opening}{uri}, response="{response}"{self._tail}{count}{self._rest}'
 
     def response(self, method: str, target: bytes, nonce_count: int, body_hash: bytes | None) -> str:
@@ -127,7 +121,7 @@ class Session:
         return self._hashed(b"", target, nonce_count, body_hash)
 
     def _hashed(self, method: bytes, target: bytes, nonce_count: int, body_hash: bytes | None) -> str:
-        qop = self._qop
+        qop = self.terms.qop
         hashed = self._hash
         a2 = b"%b:%b" % (method, target)
         if qop == "auth-int":
@@ -186,14 +180,14 @@ def understand(challenge: Challenge, allowed: tuple[Protection, ...] = PROTECTIO
     except ValueError:
         raise UnusableChallengeError(f"this machine has no {algorithm.family}") from None
     offered = [each.strip(" \t").lower() for each in parameters.get("qop", "").split(",")]
-    usable = tuple(qop for qop in allowed if qop != "none" and qop in offered)
-    if any(offered) and not usable:
-        known = any(qop in offered for qop in QOPS)
+    qop = next((each for each in allowed if each != "none" and each in offered), None)
+    if any(offered) and qop is None:
+        known = any(each in offered for each in QOPS)
         why = "is not in digest.qop" if known else "is unknown"
         raise UnusableChallengeError(f"its qop {parameters['qop'][:80]!r} {why}")
-    if not usable and "none" not in allowed:
+    if qop is None and "none" not in allowed:
         raise UnusableChallengeError("it has no qop, and digest.qop has no none")
-    if algorithm.is_session and not usable:
+    if algorithm.is_session and qop is None:
         raise UnusableChallengeError(f"its algorithm {algorithm.name} needs a qop")
     opaque = parameters.get("opaque")
     return Terms(
@@ -202,7 +196,7 @@ def understand(challenge: Challenge, allowed: tuple[Protection, ...] = PROTECTIO
         opaque=None if opaque is None else opaque.encode("latin-1"),
         algorithm=algorithm,
         names_algorithm=named is not None,
-        qops=usable,
+        qop=qop,
         userhash=_is_true(parameters, "userhash"),
         utf8=parameters.get("charset", "").lower() == "utf-8",
         stale=_is_true(parameters, "stale"),
@@ -219,6 +213,14 @@ def algorithm_named(name: str) -> Algorithm | None:
     return Algorithm(family + ("-sess" if dash else ""), hash_name, bool(dash))
 
 
+def known_algorithm(name: str) -> Algorithm:
+    """The algorithm of this name, in any case. LocalProtocolError where it is unknown."""
+    algorithm = algorithm_named(name)
+    if algorithm is None:
+        raise LocalProtocolError(f"{name!r} is no Digest algorithm; known are {', '.join(ALGORITHMS)}")
+    return algorithm
+
+
 def fault_of_proof(
     info: Mapping[str, str],
     session: Session,
@@ -233,11 +235,9 @@ def fault_of_proof(
     if proof is None:
         return None
     count, cnonce = f"{nonce_count:08x}", session.cnonce.decode("latin-1")
-    if session.terms.qop is not None and (
-        info.get("nc", count).lower() != count or info.get("cnonce", cnonce) != cnonce
-    ):
-        return "its nc or cnonce is not that of the request"
     qop = session.terms.qop
+    if qop is not None and (info.get("nc", count).lower() != count or info.get("cnonce", cnonce) != cnonce):
+        return "its nc or cnonce is not that of the request"
     if info.get("qop", qop or "").lower() != (qop or ""):
         return "its qop is not that of the request"
     body_hash = None

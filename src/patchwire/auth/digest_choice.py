@@ -8,11 +8,10 @@ from msgspec import Struct
 
 from patchwire.auth.challenge import parse
 from patchwire.auth.digest import Protection, Terms, UnusableChallengeError, strongest, understand
+from patchwire.auth.flow import some_of
 from patchwire.auth.nonces import End
 from patchwire.auth.role import Role
 from patchwire.http.message import Response
-
-_SHOWN = 4
 
 
 class Challenged(Struct, frozen=True):
@@ -71,7 +70,7 @@ def story(challenged: Challenged, terms: Terms) -> str:
     offers = [f"Digest {each.algorithm.name}" for each in challenged.offers] + challenged.others
     faults = [f"Digest that cannot be answered ({fault})" for fault in challenged.faults]
     chosen = f"Digest {_named(terms)}, realm {_shown(terms)}"
-    return f"{_some(offers + faults)}; chosen: {chosen}, as the most preferred"
+    return f"{some_of(offers + faults)}; chosen: {chosen}, as the most preferred"
 
 
 def rejection(role: Role, user: str, terms: Terms, *, is_stale: bool) -> str:
@@ -89,13 +88,7 @@ def _named(terms: Terms) -> str:
 def _what_there_is(challenged: Challenged) -> str:
     found = [f"Digest {terms.algorithm.name} (not in digest.algorithms)" for terms in challenged.offers]
     found += [f"Digest that cannot be answered ({fault})" for fault in challenged.faults]
-    return _some(found + challenged.others) or "no scheme at all"
-
-
-def _some(names: list[str]) -> str:
-    names = list(dict.fromkeys(names))
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(name[:120] for name in names[:_SHOWN]) + more
+    return some_of(found + challenged.others) or "no scheme at all"
 
 
 def _shown(terms: Terms) -> str:

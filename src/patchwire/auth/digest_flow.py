@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from patchwire.auth.credentials import Credentials
-from patchwire.auth.digest import ALGORITHMS, PROTECTIONS, Protection, Session, Terms, algorithm_named
+from patchwire.auth.digest import ALGORITHMS, PROTECTIONS, Protection, Session, Terms, known_algorithm
 from patchwire.auth.digest_choice import stronger
 from patchwire.auth.digest_conversation import Conversation
 from patchwire.auth.flow import Body, Flow, FlowResult, Send, send
@@ -43,8 +43,7 @@ class DigestAuthentication:
         if not algorithms or not qops:
             raise LocalProtocolError("at least one Digest algorithm and one qop must be allowed")
         for name in algorithms:
-            if algorithm_named(name) is None:
-                raise LocalProtocolError(f"{name!r} is no Digest algorithm; known are {', '.join(ALGORITHMS)}")
+            known_algorithm(name)
         self._credentials = credentials
         self.user = credentials.user
         self.role = role

@@ -86,6 +86,7 @@ class FlowResult(Struct, frozen=True):
 
 
 _SHOWN = 4
+_LONGEST = 120
 _ABOUT_THE_CHANGE = frozenset({403, 409, 412, 415, 422, 428})
 
 
@@ -154,6 +155,12 @@ class NoAuthentication:
 
 def offers(challenges: Iterable[Challenge]) -> str:
     """The schemes of challenges, each once, for a person."""
-    schemes = list(dict.fromkeys(challenge.scheme[:80].title() for challenge in challenges))
-    more = f" and {len(schemes) - _SHOWN} more" if len(schemes) > _SHOWN else ""
-    return ", ".join(schemes[:_SHOWN]) + more + " authentication" if schemes else "credentials, and names no scheme"
+    schemes = some_of(challenge.scheme[:80].title() for challenge in challenges)
+    return f"{schemes} authentication" if schemes else "credentials, and names no scheme"
+
+
+def some_of(names: Iterable[str]) -> str:
+    """The first of these, each once, and how many more there are; a peer may make them as long as it likes."""
+    each = list(dict.fromkeys(names))
+    more = f" and {len(each) - _SHOWN} more" if len(each) > _SHOWN else ""
+    return ", ".join(name[:_LONGEST] for name in each[:_SHOWN]) + more

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from patchwire.auth.challenge import Challenge, parse
 from patchwire.auth.flow import Body, Flow, FlowResult, Send, Tell, offers, send, send_held_back
 from patchwire.auth.protection import ProtectionSpaces, directory_of
 from patchwire.auth.role import SERVER, Role
-from patchwire.http.message import Origin, Request, Response
+from patchwire.http.message import Origin, Request
 
 
 class SteadyAuthentication(ABC):
@@ -41,16 +42,12 @@ class SteadyAuthentication(ABC):
         """Scheme and realm, for a person."""
         return f"({self.scheme})" if challenge.realm is None else f"({self.scheme}, realm {challenge.realm[:80]!r})"
 
-    def _offered(self, response: Response) -> Challenge | None:
-        """The challenge of this scheme in a response."""
-        found = parse(response.all_values(self.role.challenge))
-        return next((challenge for challenge in found if challenge.scheme == self.scheme.lower()), None)
+    def _mine(self, asked: Sequence[Challenge]) -> Challenge | None:
+        """The challenge of this scheme."""
+        return next((challenge for challenge in asked if challenge.scheme == self.scheme.lower()), None)
 
-    def _offers(self, response: Response) -> str:
-        return offers(parse(response.all_values(self.role.challenge)))
-
-    def _no_use(self, response: Response) -> str:
-        return f"{self.role.owner} asks for {self._offers(response)}, this connection has {self.scheme}"
+    def _no_use(self, asked: Sequence[Challenge]) -> str:
+        return f"{self.role.owner} asks for {offers(asked)}, this connection has {self.scheme}"
 
     def flow(self, request: Request, body: Body = Body.IN_REQUEST) -> Flow:
         """The conversation for one request. Its result names a refusal when the server rejects the credentials."""
@@ -62,15 +59,17 @@ class SteadyAuthentication(ABC):
             response = yield from send_held_back(Send(request), body)
             if not role.is_asked_by(response):
                 return FlowResult(response)
-            challenge = self._offered(response)
+            asked = parse(response.all_values(role.challenge))
+            challenge = self._mine(asked)
             if challenge is None:
-                return FlowResult(response, self._no_use(response))
-            yield Tell(f"{role.owner} asks for {self._offers(response)}; chosen: {self.scheme}")
+                return FlowResult(response, self._no_use(asked))
+            yield Tell(f"{role.owner} asks for {offers(asked)}; chosen: {self.scheme}")
             value = self.value(challenge)
         response = yield from send(Send(request.with_header(role.credentials, value)))
         if role.is_asked_by(response):
-            offered = self._offered(response)
-            return FlowResult(response, self._no_use(response) if offered is None else self.rejection(offered))
+            asked = parse(response.all_values(role.challenge))
+            challenge = self._mine(asked)
+            return FlowResult(response, self._no_use(asked) if challenge is None else self.rejection(challenge))
         if not self._preemptive:
             self._spaces.add(directory_of(request) if self._origin is not None else b"/", value)
         return FlowResult(response)

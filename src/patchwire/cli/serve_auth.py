@@ -13,15 +13,12 @@ from patchwire.auth.credentials import Credentials
 from patchwire.auth.digest import QOPS
 from patchwire.auth.verify.basic import BasicVerifier
 from patchwire.auth.verify.bearer import BearerVerifier
-from patchwire.auth.verify.digest import DigestDemands, DigestVerifier
-from patchwire.auth.verify.nonces import ServerNonces, Uses
+from patchwire.auth.verify.digest import DEFAULT_ALGORITHMS, DEFAULT_QOPS, DigestDemands, DigestVerifier
+from patchwire.auth.verify.nonces import DEFAULT_LIFETIME, ServerNonces, Uses
 from patchwire.auth.verify.verdict import Verifier
 from patchwire.cli.serve_tls import secret_option
 from patchwire.errors import InputError, LocalProtocolError
 
-DEFAULT_ALGORITHMS: Final = ("SHA-256", "MD5")
-DEFAULT_QOP: Final = ("auth",)
-DEFAULT_LIFETIME: Final = 300.0
 _OF_DIGEST: Final = ("algorithms", "qop", "userhash", "nonce_lifetime", "nonce_uses")
 
 
@@ -70,7 +67,7 @@ def _bearer(options: AuthOptions) -> BearerVerifier:
 
 
 def _digest(options: AuthOptions, passwords: dict[str, str]) -> DigestVerifier:
-    qop = options.qop or DEFAULT_QOP
+    qop = options.qop or DEFAULT_QOPS
     if "none" in qop and len(qop) > 1:
         raise click.UsageError("--qop none stands alone")
     demands = DigestDemands(

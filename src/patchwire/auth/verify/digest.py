@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hmac import compare_digest
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
 from patchwire.auth.challenge import Challenge
 from patchwire.auth.credentials import Credentials, encode
-from patchwire.auth.digest import ALGORITHMS, QOPS, Algorithm, Qop, Session, Terms, algorithm_named
+from patchwire.auth.digest import QOPS, Algorithm, Qop, Session, Terms, algorithm_named, known_algorithm
 from patchwire.auth.verify.credentials import UNREADABLE, credentials_in
 from patchwire.auth.verify.nonces import Finding, ServerNonces
 from patchwire.auth.verify.verdict import Admitted, Refused, Verdict
@@ -18,6 +19,8 @@ from patchwire.errors import LocalProtocolError
 from patchwire.http.fields import quote
 from patchwire.http.message import Request, Response
 
+DEFAULT_ALGORITHMS: Final = ("SHA-256", "MD5")
+DEFAULT_QOPS: Final[tuple[Qop, ...]] = ("auth",)
 RENEWED_AT = 0.5
 """The part of its life after which a nonce is replaced, with nextnonce."""
 _REQUIRED = ("realm", "nonce", "uri", "response")
@@ -27,8 +30,8 @@ class DigestDemands(Struct, frozen=True, kw_only=True):
     """What a server demands: a challenge for each of `algorithms`, best first; `qops` empty for RFC 2069."""
 
     realm: str
-    algorithms: tuple[str, ...] = ("SHA-256", "MD5")
-    qops: tuple[Qop, ...] = ("auth",)
+    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
+    qops: tuple[Qop, ...] = DEFAULT_QOPS
     userhash: bool = False
     utf8: bool = True
     opaque: str | None = "patchwire"
@@ -78,7 +81,7 @@ class DigestVerifier:
         self._demands = demands
         self._nonces = nonces
         self._users = {user: Credentials(user, password) for user, password in passwords.items()}
-        self._algorithms = tuple(_algorithm(name) for name in demands.algorithms)
+        self._algorithms = tuple(known_algorithm(name) for name in demands.algorithms)
         if any(algorithm.is_session for algorithm in self._algorithms) and not demands.qops:
             raise LocalProtocolError("an algorithm with -sess needs a qop (RFC 7616 section 3.4.2)")
         self._realm = demands.realm.encode("utf-8")
@@ -176,7 +179,7 @@ class DigestVerifier:
             opaque=None,
             algorithm=algorithm,
             names_algorithm=True,
-            qops=() if qop is None else (qop,),
+            qop=qop,
             userhash=False,
             utf8=True,
             stale=False,
@@ -208,13 +211,6 @@ class DigestVerifier:
         body_hash = session.terms.algorithm.hash(request.body) if answer.qop == "auth-int" else None
         expected = session.response(request.method, request.target, answer.count, body_hash)
         return compare_digest(expected.encode("ascii"), (given.get("response") or "").encode("latin-1"))
-
-
-def _algorithm(name: str) -> Algorithm:
-    found = algorithm_named(name)
-    if found is None:
-        raise LocalProtocolError(f"{name!r} is no Digest algorithm; known are {', '.join(ALGORITHMS)}")
-    return found
 
 
 def _is_hexadecimal(digits: Sequence[str]) -> bool:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, Literal
 
+DEFAULT_LIFETIME: Final = 300.0
+"""Seconds."""
 MAX_NONCES: Final = 10_000
 WINDOW: Final = 1024
 """Counts may come out of order by this much."""
@@ -50,7 +52,7 @@ class ServerNonces:
         key: bytes,
         entropy: Callable[[int], bytes],
         *,
-        lifetime: float = 300.0,
+        lifetime: float = DEFAULT_LIFETIME,
         uses: Uses = "parallel",
         most: int = MAX_NONCES,
     ) -> None:
