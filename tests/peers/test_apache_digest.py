@@ -11,11 +11,12 @@ from patchwire.auth.challenge import Challenge, parse
 from patchwire.auth.credentials import Credentials
 from patchwire.auth.digest import authorization
 from tests.support.apache import needs_apache
-from tests.support.apache_digest import ApacheDigestServer, apache_digest_server
+from tests.support.apache_digest import apache_digest_server
 from tests.support.batches import people
 from tests.support.guarded import (
     BIG,
     asked,
+    client,
     credentials_sent,
     expected,
     guarded_batch,
@@ -30,11 +31,6 @@ from tests.support.meddler import meddler
 from tests.support.scgi import Processed
 
 pytestmark = [needs_apache, pytest.mark.peer]
-
-
-def client(server: ApacheDigestServer, auth: httpx.Auth | None = None) -> httpx.Client:
-    """A client that is not ours."""
-    return httpx.Client(base_url=server.base_url, auth=auth, trust_env=False)
 
 
 def test_the_right_password_applies_a_patch_and_a_wrong_one_does_not(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.support.commands import running
 from tests.support.guarded import (
     BIG,
     asked,
+    client,
     credentials_sent,
     expected,
     guarded_batch,
@@ -29,11 +30,6 @@ from tests.support.lighttpd import LighttpdServer, lighttpd_server, needs_faketi
 from tests.support.scgi import Processed
 
 pytestmark = [needs_lighttpd, pytest.mark.peer]
-
-
-def client(server: LighttpdServer, auth: httpx.Auth | None = None) -> httpx.Client:
-    """A client that is not ours."""
-    return httpx.Client(base_url=server.base_url, auth=auth, trust_env=False)
 
 
 def test_the_right_password_applies_a_patch_and_a_wrong_one_does_not(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from tests.support.batches import people
 from tests.support.guarded import (
     BIG,
     asked,
+    client,
     credentials_sent,
     expected,
     guarded_batch,
@@ -21,14 +22,9 @@ from tests.support.guarded import (
     told,
 )
 from tests.support.scgi import Processed
-from tests.support.tomcat import TomcatServer, needs_tomcat, tomcat_server
+from tests.support.tomcat import needs_tomcat, tomcat_server
 
 pytestmark = [needs_tomcat, pytest.mark.peer]
-
-
-def client(server: TomcatServer, auth: httpx.Auth | None = None) -> httpx.Client:
-    """A client that is not ours."""
-    return httpx.Client(base_url=server.base_url, auth=auth, trust_env=False)
 
 
 def test_the_right_password_applies_a_patch_and_a_wrong_one_does_not(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import httpx
 import trio
 
 from patchwire import load_connection
@@ -41,6 +42,11 @@ class Guarded(Protocol):
 
     def authorizations(self) -> list[tuple[int, str]]:
         """Status and Authorization of each request that it has answered; a dash where it had none."""
+
+
+def client(server: Guarded, auth: httpx.Auth | None = None) -> httpx.Client:
+    """A client that is not ours."""
+    return httpx.Client(base_url=server.base_url, auth=auth, trust_env=False)
 
 
 def guarded_batch(

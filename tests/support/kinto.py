@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.processes import stop, text_of
+from tests.support.processes import announced, stop
 
 KINTO: str | None = shutil.which("kinto", path=str(Path(sys.executable).parent)) or shutil.which("kinto")
 needs_kinto = pytest.mark.skipif(KINTO is None, reason="kinto is not installed: pip install 'patchwire[peers]'")
@@ -93,7 +92,8 @@ def kinto_server(directory: Path, *, user: str = "svc", password: str = "correct
     directory.mkdir(parents=True, exist_ok=True)
     process = _spawn(directory)
     try:
-        base_url = f"http://127.0.0.1:{_port(process, directory)}/v1"
+        port = announced(process, directory / "kinto.log", _SERVING, _START_SECONDS)
+        base_url = f"http://127.0.0.1:{port}/v1"
         account = {"data": {"password": password}}
         httpx.put(f"{base_url}/accounts/{user}", json=account, trust_env=False).raise_for_status()
         yield KintoServer(base_url, process.pid, user, password)
@@ -113,13 +113,3 @@ def _spawn(directory: Path) -> subprocess.Popen[bytes]:
             stderr=log,
             start_new_session=True,
         )
-
-
-def _port(process: subprocess.Popen[bytes], directory: Path) -> int:
-    """Return the port that Kinto has chosen, which its log names once it listens."""
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        if found := _SERVING.search(text_of(directory / "kinto.log")):
-            return int(found[1])
-        time.sleep(0.02)
-    raise RuntimeError(f"Kinto did not start:\n{text_of(directory / 'kinto.log')}")

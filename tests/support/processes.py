@@ -75,9 +75,17 @@ def announced_url(process: subprocess.Popen[bytes], log: Path) -> str:
 
     Raises RuntimeError with all that the log says where it ends or stays silent.
     """
-    deadline = time.monotonic() + ANNOUNCE_SECONDS
+    return announced(process, log, _LISTENING, ANNOUNCE_SECONDS)
+
+
+def announced(process: subprocess.Popen[bytes], log: Path, pattern: re.Pattern[str], seconds: float) -> str:
+    """Return the first group of what the server says in its log once it listens, within so many seconds.
+
+    Raises RuntimeError with all that the log says where it ends or stays silent.
+    """
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
-        if found := _LISTENING.search(text_of(log)):
+        if found := pattern.search(text_of(log)):
             return found[1]
         time.sleep(0.02)
     raise RuntimeError(f"{log.stem} did not start:\n{text_of(log)}")

@@ -10,7 +10,6 @@ import base64
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 
-from tests.support.processes import stop, text_of, unescaped
+from tests.support.processes import announced, stop, text_of, unescaped
 from tests.support.scgi import Processed
 
 _HOME = Path("/usr/share/tomcat10")  # where Debian puts it
@@ -110,7 +109,7 @@ def tomcat_server(
     (directory / "conf" / "users.xml").write_text(f"<tomcat-users>{account}</tomcat-users>", encoding="utf-8")
     process = _spawn(directory)
     try:
-        port = _port(process, directory)
+        port = int(announced(process, directory / "tomcat.log", _STARTED, _START_SECONDS))
         yield TomcatServer(f"http://127.0.0.1:{port}", port, process.pid, directory, realm, user, password)
     finally:
         stop(process)
@@ -196,13 +195,3 @@ def _spawn(directory: Path) -> subprocess.Popen[bytes]:
             stderr=log,
             start_new_session=True,
         )
-
-
-def _port(process: subprocess.Popen[bytes], directory: Path) -> int:
-    """Return the port that Tomcat has chosen, which its log names once it listens."""
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        if found := _STARTED.search(text_of(directory / "tomcat.log")):
-            return int(found[1])
-        time.sleep(0.02)
-    raise RuntimeError(f"Tomcat did not start:\n{text_of(directory / 'tomcat.log')}")
