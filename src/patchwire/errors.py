@@ -88,12 +88,19 @@ class TlsError(PatchwireError):
         self.refuses_handshake = refuses_handshake
 
 
-class CredentialsRejectedError(PatchwireError):
+class CredentialsError(PatchwireError):
+    """There are no credentials to send; nothing was sent without them."""
+
+    def __init__(self, message: str, *, origin: str) -> None:
+        super().__init__(message)
+        self.origin = origin
+
+
+class CredentialsRejectedError(CredentialsError):
     """The server refused credentials that it had been given; sending more of them may lock the account."""
 
     def __init__(self, message: str, *, origin: str, status: int) -> None:
-        super().__init__(message)
-        self.origin = origin
+        super().__init__(message, origin=origin)
         self.status = status
 
 

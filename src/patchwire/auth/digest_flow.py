@@ -9,7 +9,7 @@ from patchwire.auth.credentials import Credentials
 from patchwire.auth.digest import ALGORITHMS, PROTECTIONS, Protection, Session, Terms, known_algorithm
 from patchwire.auth.digest_choice import stronger
 from patchwire.auth.digest_conversation import Conversation
-from patchwire.auth.flow import Body, Flow, FlowResult, Send, send
+from patchwire.auth.flow import Body, Flow, as_a_stranger
 from patchwire.auth.nonces import NonceLedger, NonceMemory, Use
 from patchwire.auth.protection import MAX_SPACES, ProtectionSpaces, directory_of, path_of
 from patchwire.auth.role import SERVER, Role
@@ -74,7 +74,7 @@ class DigestAuthentication:
         with its rejection, and MAX_REJECTIONS with nonces that were asked for without credentials.
         """
         if self._origin is not None and request.origin != self._origin:
-            return _as_a_stranger(request)
+            return as_a_stranger(request)
         return Conversation(self, request, body).hold()
 
     def realm_for(self, request: Request) -> NonceLedger | None:
@@ -118,10 +118,6 @@ class DigestAuthentication:
         """Who was about to bring a nonce has brought it, or given up: others may go on."""
         realm.renewing -= 1
         self._memory.changes += 1
-
-
-def _as_a_stranger(request: Request) -> Flow:
-    return FlowResult((yield from send(Send(request))))
 
 
 def _space(terms: Terms, origin: Origin) -> list[bytes]:

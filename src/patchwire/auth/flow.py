@@ -5,6 +5,7 @@ A flow yields what it needs next and is sent the answer, until it returns its Fl
     Send      make one exchange, and send its Response; None, having sent nothing, where `is_good` said no
     Wait      None, once the authentication's `generation` has changed (never where one request follows the other)
     HashBody  the hash of the body that is not in the request, or None
+    Load      what its `read` returns, called where it may block; what it raises is thrown into the flow
     Tell      None, at once
 
 Preemptive and challenge-driven authentication differ only in the first request that is yielded. The driver, in
@@ -62,14 +63,20 @@ class HashBody(Struct, frozen=True):
     algorithm: str
 
 
+class Load(Struct, frozen=True):
+    """Resume the flow with the credentials that `read` returns, which may block; throw into it what that raises."""
+
+    read: Callable[[], object]
+
+
 class Tell(Struct, frozen=True):
     """Something for the log, which holds no secret; resume the flow with None at once."""
 
     text: str
 
 
-Step = Send | Wait | HashBody | Tell
-Answer = Response | str | None
+Step = Send | Wait | HashBody | Load | Tell
+Answer = Response | str | object | None
 
 
 class FlowResult(Struct, frozen=True):
@@ -116,6 +123,11 @@ def send(step: Send) -> Generator[Step, Answer, Response]:
     answer = yield step
     assert isinstance(answer, Response)  # noqa: S101 - what the driver of a flow has promised
     return answer
+
+
+def as_a_stranger(request: Request) -> Flow:
+    """The conversation for a request to another origin, which is shown no credentials."""
+    return FlowResult((yield from send(Send(request))))
 
 
 def send_held_back(step: Send, body: Body) -> Generator[Step, Answer, Response]:

@@ -91,6 +91,12 @@ class Request(Struct, frozen=True):
         check_field(name, value)
         return self._with_headers((*self._headers_but(name), (name, value)))
 
+    def with_fields(self, lines: Headers) -> Request:
+        """The same request with these field lines behind its own, none of which has one of their names."""
+        for name, value in lines:
+            check_field(name, value)
+        return self._with_headers(self.headers + lines)
+
     def without_header(self, name: bytes) -> Request:
         """The same request without any field of this name."""
         return self._with_headers(self._headers_but(name))

@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 import trio
 
-from patchwire.auth.flow import Answer, Authentication, Body, FlowResult, HashBody, Send, Tell, Wait
-from patchwire.errors import Sent, UnprovenResponseError
+from patchwire.auth.flow import Answer, Authentication, Body, Flow, FlowResult, HashBody, Load, Send, Step, Tell, Wait
+from patchwire.errors import PatchwireError, Sent, UnprovenResponseError
 from patchwire.http.message import Request, Response
 from patchwire.http.redirects import FOLLOWABLE, Redirects, redirected
 from patchwire.net.body import BodySource
@@ -62,7 +62,7 @@ class Performer:
 
         A response that refuses the credentials has an `error` that says so. One whose sender has not proven what it
         must is no response: the reply has an UnprovenResponseError in its place. Raises what `send` raises,
-        CredentialsRejectedError and LocalProtocolError.
+        CredentialsError and LocalProtocolError.
         """
         first, hops, reply = request.origin, 0, None
         while True:
@@ -105,10 +105,10 @@ class Performer:
                     await self._wait(step)
                 elif isinstance(step, HashBody):
                     answer = None if source is None else await source.hash(step.algorithm)
-                else:
+                elif isinstance(step, Tell):
                     self._tell(step)
                 try:
-                    step = flow.send(answer)
+                    step = await _loaded(flow, step) if isinstance(step, Load) else flow.send(answer)
                 except StopIteration as stop:
                     result = stop.value
                     self.unproven = 0 if result.doubt is None else self.unproven + 1
@@ -200,6 +200,15 @@ class _Conversation:
 
     def _may_go(self, step: Send) -> bool:
         return (self._alone or self._gate.lets_through(step)) and _is_good(step)
+
+
+async def _loaded(flow: Flow, step: Load) -> Step:
+    """The flow's next step, once it has what it wants to be read, or the error that came of it."""
+    try:
+        loaded = await trio.to_thread.run_sync(step.read, abandon_on_cancel=True)
+    except PatchwireError as error:
+        return flow.throw(error)
+    return flow.send(loaded)
 
 
 def _is_good(step: Send) -> bool:

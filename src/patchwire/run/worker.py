@@ -16,7 +16,7 @@ from patchwire.delivery.retry import Again, RetryPolicy, next_attempt, postponem
 from patchwire.delivery.validators import PRECONDITION_FAILED, is_strong
 from patchwire.errors import (
     ConnectError,
-    CredentialsRejectedError,
+    CredentialsError,
     LocalProtocolError,
     PatchwireError,
     Sent,
@@ -269,12 +269,12 @@ class Worker:
 
 
 _CANCELLED: Final = untraced(Outcome.UNKNOWN, "stopped before an answer came")
-_STOPPING: Final = (CredentialsRejectedError, ConnectError, LocalProtocolError)
+_STOPPING: Final = (CredentialsError, ConnectError, LocalProtocolError)
 """With these nothing was sent, and nothing more is to be."""
 
 
 def _note(error: PatchwireError, delivery: Delivery) -> None:
-    if isinstance(error, CredentialsRejectedError):
+    if isinstance(error, CredentialsError):
         delivery.refusal = str(error)
     elif isinstance(error, ConnectError):
         delivery.unreachable = error

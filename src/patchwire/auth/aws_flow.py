@@ -1,0 +1,210 @@
+"""AWS signatures for many requests side by side: with credentials that end, and a clock that may be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Generator
+from functools import partial
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from patchwire.auth import sigv4, sigv4a
+from patchwire.auth.aws_canonical import UNSIGNED_PAYLOAD
+from patchwire.auth.aws_credentials import AwsCredentials
+from patchwire.auth.aws_errors import AwsError, Meaning, error_in
+from patchwire.auth.aws_rejection import apart_from, differences, reason
+from patchwire.auth.aws_session import AwsSession
+from patchwire.auth.aws_signing import SIGNS_BODY_OR_SAYS_SO, Scope, Signed, Terms, sign_with, terms_of
+from patchwire.auth.flow import (
+    Answer,
+    Body,
+    Flow,
+    FlowResult,
+    HashBody,
+    Send,
+    Step,
+    Tell,
+    accepts,
+    as_a_stranger,
+)
+from patchwire.errors import CredentialsError, LocalProtocolError
+from patchwire.http.fields import http_date
+from patchwire.http.message import Origin, Request, Response
+
+Algorithm = Literal["sigv4", "sigv4a"]
+FRESH: Final = 60.0
+"""Seconds for which a signature may wait to be sent; then it is made anew. Services take it for 300 or 900."""
+SKEW: Final = 240.0
+"""Seconds that the clocks are apart where a rejected signature is put down to that."""
+MAX_CORRECTION: Final = 86_400.0
+"""Seconds by which the service's Date may correct our clock. Whoever says more may want signatures of another day."""
+REFUSING: Final = frozenset({400, 401, 403})
+"""Statuses with which AWS services reject signatures, among other things."""
+
+_SIGNERS: Final = {"sigv4": sigv4.signer, "sigv4a": sigv4a.signer}
+
+
+class _Attempt(Struct, frozen=True):
+    """A request as it was signed: by our clock at `at`, set forward by `offset`."""
+
+    signed: Signed
+    request: Request
+    credentials: AwsCredentials
+    at: float
+    offset: float
+
+
+class AwsAuthentication:
+    """Signs every request to `origin`, and none to another.
+
+    `clock` gives Unix seconds. Where the service's clock proves to be another, signatures follow that. `terms` are the
+    service's own unless given. The values of `secret_fields` (lower case) are told to nobody.
+    """
+
+    def __init__(
+        self,
+        session: AwsSession,
+        origin: Origin,
+        scope: Scope,
+        clock: Callable[[], float],
+        *,
+        algorithm: Algorithm = "sigv4",
+        terms: Terms | None = None,
+        secret_fields: Collection[str] = (),
+    ) -> None:
+        self._session = session
+        self._origin = origin
+        self._scope = scope
+        self._clock = clock
+        self._signer = _SIGNERS[algorithm]
+        self._terms = terms_of(scope.service) if terms is None else terms
+        self._secret_fields = frozenset({"x-amz-security-token", "cookie", "x-api-key", *secret_fields})
+        self._offset = 0.0
+        self._is_proven = False
+
+    @property
+    def generation(self) -> int:
+        """It grows whenever credentials have been loaded."""
+        return self._session.generation
+
+    def flow(self, request: Request, body: Body = Body.IN_REQUEST) -> Flow:
+        """The conversation for one request: one attempt, and another each for a clock and for credentials that the
+        service finds out of date.
+
+        LocalProtocolError where the request cannot be signed, CredentialsError where there is nothing to sign with.
+        """
+        if request.origin != self._origin:
+            return as_a_stranger(request)
+        return self._converse(request, body)
+
+    def _converse(self, request: Request, body: Body) -> Flow:
+        payload_hash = None
+        if body is not Body.IN_REQUEST and self._terms.signs_payload:
+            payload_hash = yield from self._hash_of(request)
+        untried = {Meaning.SKEWED, Meaning.EXPIRED}
+        response = None
+        while True:
+            credentials = self._session.at_hand(self._clock())
+            if credentials is None:
+                try:
+                    credentials = yield from self._session.current(self._clock)
+                except CredentialsError as missing:
+                    if response is None:
+                        raise
+                    return FlowResult(response, str(missing))
+            attempt = self._attempt(request, credentials, payload_hash)
+            unproven = Meaning.EXPIRED not in untried
+            answer = yield Send(attempt.request, True, unproven, partial(self._is_good, attempt))
+            if answer is None:
+                continue
+            assert isinstance(answer, Response)  # noqa: S101 - what the driver of a flow has promised
+            response = answer
+            if response.status not in REFUSING:
+                self._is_proven = self._is_proven or accepts(response)
+                return FlowResult(response)
+            error = error_in(response)
+            meaning = self._meaning(error, response, attempt)
+            if meaning is Meaning.NOT_ABOUT_IT:
+                self._is_proven = self._is_proven or accepts(response)
+                return FlowResult(response, note=_hint(error))
+            if meaning in untried and body is not Body.ONE_SHOT:
+                untried.remove(meaning)
+                if (yield from self._remedy(meaning, response, attempt)):
+                    continue
+            return (yield from self._rejection(meaning, error, response, attempt))
+
+    def _hash_of(self, request: Request) -> Generator[Step, Answer, str]:
+        hashed = yield HashBody("sha256")
+        if isinstance(hashed, str):
+            return hashed
+        if self._scope.service in SIGNS_BODY_OR_SAYS_SO and request.origin.scheme == "https":
+            return UNSIGNED_PAYLOAD
+        raise LocalProtocolError(
+            "the body comes from a stream that can be read once, and the signature needs its hash first: give it as"
+            " bytes, as a file, or as a function that makes the stream"
+        )
+
+    def _attempt(self, request: Request, credentials: AwsCredentials, payload_hash: str | None) -> _Attempt:
+        at, offset = self._clock(), self._offset
+        make_signer = partial(self._signer, credentials, self._scope)
+        signed = sign_with(request, credentials, make_signer, at + offset, self._terms, payload_hash)
+        return _Attempt(signed, request.with_fields(signed.headers), credentials, at, offset)
+
+    def _is_good(self, attempt: _Attempt) -> bool:
+        return (
+            abs(self._clock() - attempt.at) < FRESH
+            and attempt.offset == self._offset
+            and self._session.is_current(attempt.credentials)
+        )
+
+    def _meaning(self, error: AwsError, response: Response, attempt: _Attempt) -> Meaning:
+        meaning = error.meaning
+        if meaning is Meaning.MISMATCH:
+            ahead = self._ahead(response)
+            if ahead is not None and abs(ahead - attempt.offset) >= SKEW:
+                return Meaning.SKEWED
+        return meaning
+
+    def _ahead(self, response: Response) -> float | None:
+        """The seconds by which the clock of who has sent the response is ahead of ours, where it says."""
+        date, now = response.header(b"date"), self._clock()
+        theirs = None if date is None else http_date(date.decode("latin-1"), now)
+        return None if theirs is None else theirs - now
+
+    def _remedy(self, meaning: Meaning, response: Response, attempt: _Attempt) -> Generator[Step, Answer, bool]:
+        """Whether another attempt may fare better."""
+        if meaning is Meaning.EXPIRED:
+            return self._session.reject(attempt.credentials)
+        if attempt.offset != self._offset:
+            return True  # another has corrected it meanwhile
+        ahead = self._ahead(response)
+        if ahead is None or abs(ahead) > MAX_CORRECTION or abs(ahead - attempt.offset) < 1:
+            return False
+        self._offset = ahead
+        yield Tell(f"the service's clock is {apart_from(ahead)} ours: signatures follow it")
+        return True
+
+    def _rejection(
+        self, meaning: Meaning, error: AwsError, response: Response, attempt: _Attempt
+    ) -> Generator[Step, Answer, FlowResult]:
+        signed = attempt.signed
+        said = reason(meaning, error, attempt.credentials, self._scope, signed, self._ahead(response))
+        secrets = [value.decode("latin-1") for name, value in attempt.request.headers if self._is_secret(name)]
+        for ours, theirs in ((signed.canonical, error.canonical_request), (signed.text, error.string_to_sign)):
+            if theirs is not None:
+                for line in differences(ours.decode("latin-1"), theirs, self._secret_fields, secrets):
+                    yield Tell(line)
+        # Once the credentials have served, a signature that does not match has to do with its request.
+        if meaning is Meaning.MISMATCH and self._is_proven:
+            return FlowResult(response, note=said)
+        return FlowResult(response, said)
+
+    def _is_secret(self, name: bytes) -> bool:
+        return name.decode("ascii").lower() in self._secret_fields
+
+
+def _hint(error: AwsError) -> str | None:
+    """What a code means that is taken amiss."""
+    if error.code.startswith("MissingAuthenticationToken"):
+        return "an API Gateway says this of a path or method that it does not have"
+    return None

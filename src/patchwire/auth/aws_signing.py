@@ -1,0 +1,258 @@
+"""What a request gets to be signed: the same for every algorithm that makes the signature.
+
+A signature is made in stages, each a function of its inputs: canonical request, string to sign, signature.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import sha256
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from patchwire.auth.aws_canonical import (
+    GENERIC,
+    NEVER_SIGNED,
+    S3,
+    UNSIGNED_PAYLOAD,
+    PathRules,
+    canonical_request,
+    strictly_encoded,
+)
+from patchwire.auth.aws_credentials import AwsCredentials
+from patchwire.errors import LocalProtocolError
+from patchwire.http.message import Headers, Origin, Request
+
+TERMINATOR: Final = "aws4_request"
+LONGEST_EXPIRY: Final = 604_800
+"""Seconds that a presigned URL may be good for: seven days."""
+SIGNS_BODY_OR_SAYS_SO: Final = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
+"""Signing names of the services that want the body's hash in a field, or the word that it is not signed."""
+
+_OURS: Final = frozenset(
+    b"authorization x-amz-content-sha256 x-amz-date x-amz-region-set x-amz-security-token".split()
+)
+_OURS_IN_QUERY: Final = frozenset(
+    b"X-Amz-Algorithm X-Amz-Credential X-Amz-Date X-Amz-Expires X-Amz-Region-Set X-Amz-Security-Token X-Amz-Signature"
+    b" X-Amz-SignedHeaders".split()
+)
+_scope_part = re.compile(r"[A-Za-z0-9._-]+").fullmatch
+_region_set = re.compile(r"[A-Za-z0-9*._-]+(?:,[A-Za-z0-9*._-]+)*").fullmatch
+
+
+class Scope(Struct, frozen=True):
+    """What a signature is good for: a service, by its signing name, in a region; with SigV4A a set of regions,
+    with commas between, each of which may hold asterisks. LocalProtocolError where these are no names.
+    """
+
+    region: str
+    service: str
+
+    def __post_init__(self) -> None:
+        if not _region_set(self.region):
+            raise LocalProtocolError(f"{self.region[:80]!r} is no region")
+        if not _scope_part(self.service):
+            raise LocalProtocolError(f"{self.service[:80]!r} is no service")
+
+
+class Terms(Struct, frozen=True):
+    """How a service wants its requests signed. `terms_of` gives those of each."""
+
+    path: PathRules = GENERIC
+    sends_payload_hash: bool = False
+    """Whether X-Amz-Content-Sha256 goes along."""
+    signs_payload: bool = True
+    """Whether the signature covers the body."""
+    signs_token: bool = True
+    """Whether it covers the session token, which else is added to the signed request."""
+    signed_fields: frozenset[bytes] | None = None
+    """The fields to sign (lower case) beside Host and X-Amz-*; None: every one that may be signed."""
+    host: bytes | None = None
+    """What is signed as Host in place of what is sent, where a proxy in between gives the service another."""
+
+
+GENERIC_TERMS: Final = Terms()
+
+
+@lru_cache(maxsize=64)
+def terms_of(service: str) -> Terms:
+    """How the service with this signing name wants its requests signed."""
+    return Terms(path=S3, sends_payload_hash=True) if service in SIGNS_BODY_OR_SAYS_SO else GENERIC_TERMS
+
+
+class Signer(Protocol):
+    """One algorithm with everything that is the same for all requests of a day."""
+
+    @property
+    def algorithm(self) -> bytes:
+        """As the Authorization field names it."""
+
+    @property
+    def scope(self) -> bytes:
+        """The credential scope."""
+
+    @property
+    def credential(self) -> bytes:
+        """Access key and credential scope."""
+
+    @property
+    def fields(self) -> Headers:
+        """More fields to sign."""
+
+    def signature(self, text: bytes) -> bytes:
+        """Of a string to sign, in lower-case hexadecimal digits."""
+
+
+@lru_cache(maxsize=8)
+def timestamp(seconds: int) -> str:
+    """Unix seconds as X-Amz-Date has them, such as 20150830T123600Z."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def payload_hash_of(body: bytes) -> str:
+    """SHA-256 in lower-case hexadecimal digits."""
+    return sha256(body).hexdigest()
+
+
+class Signed(Struct, frozen=True):
+    """The fields that sign a request, to be added to it, and the texts of the stages before."""
+
+    headers: Headers
+    canonical: bytes
+    text: bytes
+    """The string to sign."""
+
+    def __repr__(self) -> str:
+        """A session token stands in all of them."""
+        return f"<Signed, {len(self.headers)} fields>"
+
+
+def sign_with(
+    request: Request,
+    credentials: AwsCredentials,
+    make_signer: Callable[[str], Signer],
+    now: float,
+    terms: Terms,
+    payload_hash: str | None,
+) -> Signed:
+    """The request's signature.
+
+    `make_signer` is given the date, YYYYMMDD. LocalProtocolError where the request cannot be signed.
+    """
+    date = timestamp(int(now))
+    signer = make_signer(date[:8])
+    if payload_hash is None:
+        payload_hash = payload_hash_of(request.body) if terms.signs_payload else UNSIGNED_PAYLOAD
+    added = [(b"X-Amz-Date", date.encode("ascii")), *signer.fields]
+    if terms.sends_payload_hash or payload_hash == UNSIGNED_PAYLOAD:
+        added.append((b"X-Amz-Content-Sha256", payload_hash.encode("ascii")))
+    token = credentials.session_token
+    late: Headers = ()
+    if token is not None:
+        line = (b"X-Amz-Security-Token", token.encode("ascii"))
+        if terms.signs_token:
+            added.append(line)
+        else:
+            late = (line,)
+    if b"?" in request.target:
+        _check_query(request.target)
+    lines = _to_be_signed(request, terms)
+    lines += added
+    canonical = canonical_request(request.method, request.target, lines, payload_hash, terms.path)
+    text = string_to_sign(signer.algorithm, canonical.text, signer.scope, date)
+    value = b"%b Credential=%b, SignedHeaders=%b, Signature=%b" % (
+        signer.algorithm,
+        signer.credential,
+        canonical.signed_headers,
+        signer.signature(text),
+    )
+    return Signed((*added, *late, (b"Authorization", value)), canonical.text, text)
+
+
+def presigned(
+    request: Request,
+    credentials: AwsCredentials,
+    make_signer: Callable[[str], Signer],
+    now: float,
+    expires: int,
+    terms: Terms,
+) -> Request:
+    """The request with a signature in its target's query, good for `expires` seconds.
+
+    LocalProtocolError where the request cannot be signed, or the time is not 1 to LONGEST_EXPIRY.
+    """
+    if not 1 <= expires <= LONGEST_EXPIRY:
+        raise LocalProtocolError(f"a presigned request is good for 1 to {LONGEST_EXPIRY} seconds, not {expires}")
+    date = timestamp(int(now))
+    signer = make_signer(date[:8])
+    _check_query(request.target)
+    lines = _to_be_signed(request, terms)
+    names = b";".join(sorted({name.lower() for name, _ in lines}))
+    parameters = [
+        (b"X-Amz-Algorithm", signer.algorithm),
+        (b"X-Amz-Credential", signer.credential),
+        (b"X-Amz-Date", date.encode("ascii")),
+        (b"X-Amz-Expires", b"%d" % expires),
+        (b"X-Amz-SignedHeaders", names),
+        *signer.fields,
+    ]
+    token = credentials.session_token
+    late: list[tuple[bytes, bytes]] = []
+    if token is not None:
+        (parameters if terms.signs_token else late).append((b"X-Amz-Security-Token", token.encode("ascii")))
+    target = _with_query(request.target, parameters)
+    signs_payload = terms.signs_payload and not terms.sends_payload_hash
+    payload_hash = payload_hash_of(request.body) if signs_payload else UNSIGNED_PAYLOAD
+    canonical = canonical_request(request.method, target, lines, payload_hash, terms.path)
+    proof = signer.signature(string_to_sign(signer.algorithm, canonical.text, signer.scope, date))
+    target = _with_query(target, [*late, (b"X-Amz-Signature", proof)])
+    return Request(request.method, request.origin, target, request.headers, request.body)
+
+
+def string_to_sign(algorithm: bytes, canonical: bytes, scope: bytes, date: str) -> bytes:
+    """The text that is signed: the canonical request's hash, bound to algorithm, time and credential scope."""
+    return b"%b\n%b\n%b\n%b" % (
+        algorithm,
+        date.encode("ascii"),
+        scope,
+        sha256(canonical).hexdigest().encode("ascii"),
+    )
+
+
+def _to_be_signed(request: Request, terms: Terms) -> list[tuple[bytes, bytes]]:
+    lines = []
+    host = terms.host
+    only = terms.signed_fields
+    for line in request.headers:
+        name = line[0].lower()
+        if name in _OURS:
+            raise LocalProtocolError(f"field {line[0].decode('ascii')!r} is the signature's own: leave it out")
+        if name == b"host":
+            if host is None:
+                host = line[1]
+        elif name not in NEVER_SIGNED and (only is None or name in only or name.startswith(b"x-amz-")):
+            lines.append((name, line[1]))
+    lines.append((b"host", _authority(request.origin) if host is None else host))
+    return lines
+
+
+@lru_cache(maxsize=64)
+def _authority(origin: Origin) -> bytes:
+    return origin.authority.encode("ascii")
+
+
+def _check_query(target: bytes) -> None:
+    for parameter in target.partition(b"?")[2].split(b"&"):
+        name = parameter.partition(b"=")[0]
+        if name in _OURS_IN_QUERY:
+            raise LocalProtocolError(f"the query holds {name.decode('ascii')}: it has a signature already")
+
+
+def _with_query(target: bytes, parameters: list[tuple[bytes, bytes]]) -> bytes:
+    added = b"&".join([name + b"=" + strictly_encoded(value) for name, value in parameters])
+    mark = b"?" if b"?" not in target else b"" if target[-1:] in (b"?", b"&") else b"&"
+    return target + mark + added
