@@ -14,7 +14,7 @@ from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_errors import AwsError, Meaning, error_in
 from patchwire.auth.aws_rejection import apart_from, differences, reason
 from patchwire.auth.aws_session import AwsSession
-from patchwire.auth.aws_signing import SIGNS_BODY_OR_SAYS_SO, Scope, Signed, Terms, sign_with, terms_of
+from patchwire.auth.aws_signing import S3_FAMILY, Scope, Signed, Terms, sign_with, terms_of
 from patchwire.auth.flow import (
     Answer,
     Body,
@@ -137,7 +137,7 @@ class AwsAuthentication:
         hashed = yield HashBody("sha256")
         if isinstance(hashed, str):
             return hashed
-        if self._scope.service in SIGNS_BODY_OR_SAYS_SO and request.origin.scheme == "https":
+        if self._scope.service in S3_FAMILY and request.origin.scheme == "https":
             return UNSIGNED_PAYLOAD
         raise LocalProtocolError(
             "the body comes from a stream that can be read once, and the signature needs its hash first: give it as"

@@ -30,13 +30,14 @@ from patchwire.http.message import Headers, Origin, Request
 TERMINATOR: Final = "aws4_request"
 LONGEST_EXPIRY: Final = 604_800
 """Seconds that a presigned URL may be good for: seven days."""
-SIGNS_BODY_OR_SAYS_SO: Final = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
+S3_FAMILY: Final = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
 """Signing names of the services that want the body's hash in a field, or the word that it is not signed."""
 
-_OURS: Final = frozenset(
+OWN_FIELDS: Final = frozenset(
     b"authorization x-amz-content-sha256 x-amz-date x-amz-region-set x-amz-security-token".split()
 )
-_OURS_IN_QUERY: Final = frozenset(
+"""Fields (lower case) that are the signature's own: no request may bring them."""
+OWN_PARAMETERS: Final = frozenset(
     b"X-Amz-Algorithm X-Amz-Credential X-Amz-Date X-Amz-Expires X-Amz-Region-Set X-Amz-Security-Token X-Amz-Signature"
     b" X-Amz-SignedHeaders".split()
 )
@@ -81,7 +82,7 @@ GENERIC_TERMS: Final = Terms()
 @lru_cache(maxsize=64)
 def terms_of(service: str) -> Terms:
     """How the service with this signing name wants its requests signed."""
-    return Terms(path=S3, sends_payload_hash=True) if service in SIGNS_BODY_OR_SAYS_SO else GENERIC_TERMS
+    return Terms(path=S3, sends_payload_hash=True) if service in S3_FAMILY else GENERIC_TERMS
 
 
 class Signer(Protocol):
@@ -105,6 +106,19 @@ class Signer(Protocol):
 
     def signature(self, text: bytes) -> bytes:
         """Of a string to sign, in lower-case hexadecimal digits."""
+
+
+def is_of_signature(name: str) -> bool:
+    """Whether the field (in any case) is the signature's own: no request may bring it."""
+    return name.lower().encode("utf-8") in OWN_FIELDS
+
+
+def check_query(target: bytes) -> None:
+    """LocalProtocolError where the target has a signature in its query already."""
+    for parameter in target.partition(b"?")[2].split(b"&"):
+        name = parameter.partition(b"=")[0]
+        if name in OWN_PARAMETERS:
+            raise LocalProtocolError(f"the query holds {name.decode('ascii')}: it has a signature already")
 
 
 @lru_cache(maxsize=8)
@@ -159,7 +173,7 @@ def sign_with(
         else:
             late = (line,)
     if b"?" in request.target:
-        _check_query(request.target)
+        check_query(request.target)
     lines = _to_be_signed(request, terms)
     lines += added
     canonical = canonical_request(request.method, request.target, lines, payload_hash, terms.path)
@@ -189,7 +203,7 @@ def presigned(
         raise LocalProtocolError(f"a presigned request is good for 1 to {LONGEST_EXPIRY} seconds, not {expires}")
     date = timestamp(int(now))
     signer = make_signer(date[:8])
-    _check_query(request.target)
+    check_query(request.target)
     lines = _to_be_signed(request, terms)
     names = b";".join(sorted({name.lower() for name, _ in lines}))
     parameters = [
@@ -229,7 +243,7 @@ def _to_be_signed(request: Request, terms: Terms) -> list[tuple[bytes, bytes]]:
     only = terms.signed_fields
     for line in request.headers:
         name = line[0].lower()
-        if name in _OURS:
+        if name in OWN_FIELDS:
             raise LocalProtocolError(f"field {line[0].decode('ascii')!r} is the signature's own: leave it out")
         if name == b"host":
             if host is None:
@@ -243,13 +257,6 @@ def _to_be_signed(request: Request, terms: Terms) -> list[tuple[bytes, bytes]]:
 @lru_cache(maxsize=64)
 def _authority(origin: Origin) -> bytes:
     return origin.authority.encode("ascii")
-
-
-def _check_query(target: bytes) -> None:
-    for parameter in target.partition(b"?")[2].split(b"&"):
-        name = parameter.partition(b"=")[0]
-        if name in _OURS_IN_QUERY:
-            raise LocalProtocolError(f"the query holds {name.decode('ascii')}: it has a signature already")
 
 
 def _with_query(target: bytes, parameters: list[tuple[bytes, bytes]]) -> bytes:

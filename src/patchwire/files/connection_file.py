@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from patchwire.errors import LocalProtocolError, SettingsError
+import msgspec
+
+from patchwire.errors import CredentialsError, LocalProtocolError, SettingsError
+from patchwire.files.aws_credentials import load_aws_credentials
 from patchwire.files.read import TooLongError, describe, read_at_most
 from patchwire.files.secrets import read_secret
 from patchwire.settings.authentication import credentials_of
+from patchwire.settings.aws import AwsSettings
 from patchwire.settings.connection import (
     ConnectionSettings,
     material_names,
@@ -74,21 +78,43 @@ def connection_from(
         key: Material(name, given[name] if name in given else _read_material(place, key, where / name))
         for key, name in material_names(connection).items()
     }
-    settings = resolve(place, connection, secrets, material)
+    settings = _with_place(resolve(place, connection, secrets, material), where)
     _try_out(place, settings)
     return settings
+
+
+def _with_place(settings: ConnectionSettings, directory: Path) -> ConnectionSettings:
+    """The settings with the whole name of a file that will be read later on."""
+    aws = settings.aws
+    if aws is None or aws.credentials_file is None:
+        return settings
+    whole = str(directory / Path(aws.credentials_file).expanduser())
+    return msgspec.structs.replace(settings, aws=msgspec.structs.replace(aws, credentials_file=whole))
 
 
 def _try_out(place: str, settings: ConnectionSettings) -> None:
     """What credentials or certificates cannot be is said here, where the file has a name."""
     try:
-        credentials_of(settings)
+        if settings.aws is not None:
+            _try_out_aws(settings.aws)
+        else:
+            credentials_of(settings)
         if settings.origin.scheme == "https":
             from patchwire.tls.context import client_context  # OpenSSL takes a while to load
 
             client_context(settings.tls)
-    except (SettingsError, LocalProtocolError) as error:
+    except (SettingsError, LocalProtocolError, CredentialsError) as error:
         raise SettingsError(place, str(error)) from None
+
+
+def _try_out_aws(aws: AwsSettings) -> None:
+    if aws.credentials == "keys":
+        try:
+            aws.keys()
+        except LocalProtocolError as error:
+            raise SettingsError("", f"aws: {error}") from None
+    elif aws.credentials != "chain":  # which may ask over the network, and take a while
+        load_aws_credentials(aws)
 
 
 def _read_material(place: str, key: str, path: Path) -> bytes:

@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 from patchwire.auth.flow import Send
 from patchwire.delivery.request import RequestMaker, implied_media_type
 from patchwire.errors import LocalProtocolError, PatchwireError, Sent
+from patchwire.files.aws_credentials import load_aws_credentials
 from patchwire.http.message import Request, Response
 from patchwire.net.body import BodySource, FactoryBody, FileBody, IterableBody
 from patchwire.net.connection import Connection, Reply
@@ -22,7 +23,7 @@ from patchwire.net.elsewhere import Elsewhere
 from patchwire.net.opening import open_connection
 from patchwire.net.perform import MayGo, Performer
 from patchwire.net.pool import Pool
-from patchwire.net.sources import cnonce
+from patchwire.net.sources import cnonce, now
 from patchwire.net.wire_log import WireLog, logger
 from patchwire.settings.authentication import authentication_for
 from patchwire.settings.connection import ConnectionSettings
@@ -53,7 +54,7 @@ class PatchClient:
         self._wire_log = wire_log
         self._pool = Pool(self._connect, max_connections)
         self._performer = Performer(
-            authentication_for(settings, cnonce),
+            authentication_for(settings, cnonce, now, load_aws_credentials),
             carries_credentials=settings.carries_credentials,
             redirects=settings.redirects,
             secret_fields=settings.secret_fields,

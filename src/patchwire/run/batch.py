@@ -23,6 +23,7 @@ from patchwire.errors import (
     RunLimitError,
     StorageError,
 )
+from patchwire.files.aws_credentials import load_aws_credentials
 from patchwire.files.outcomes import (
     BEGIN_OF_OUTCOME,
     BEGIN_OF_RECORD,
@@ -37,7 +38,7 @@ from patchwire.net.deadlines import Deadlines
 from patchwire.net.elsewhere import Elsewhere
 from patchwire.net.opening import open_connection
 from patchwire.net.perform import Performer
-from patchwire.net.sources import cnonce
+from patchwire.net.sources import cnonce, now
 from patchwire.net.wire_log import HIDDEN, WireLog
 from patchwire.run.dispatcher import Dispatcher
 from patchwire.run.input import open_records, refuse_pipe, validate
@@ -170,7 +171,7 @@ class _Run:
         self._options = options
         self._wire_log = wire_log
         self._performer = Performer(
-            authentication_for(settings, cnonce),
+            authentication_for(settings, cnonce, now, load_aws_credentials),
             carries_credentials=settings.carries_credentials,
             redirects=settings.redirects,
             secret_fields=settings.secret_fields,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from patchwire.auth.aws_signing import is_of_signature
 from patchwire.auth.credentials import Charset
 from patchwire.auth.digest import ALGORITHMS, PROTECTIONS, Protection, algorithm_named
 from patchwire.errors import LocalProtocolError, SettingsError
@@ -14,20 +15,29 @@ from patchwire.http.exchange import Limits as ExchangeLimits
 from patchwire.http.message import Origin, Request, check_field, split_url, target_fault
 from patchwire.http.redirects import FOLLOWABLE, Redirects
 from patchwire.http.request_head import request_head
+from patchwire.settings.aws import AWS_WORDS, AwsFile, AwsSettings, aws_settings, check_aws
 from patchwire.settings.faults import fault_of
 from patchwire.settings.secret import REMEDY, SECRET_FIELDS, Secret, SecretReference, parse_reference
 from patchwire.settings.tls import DEFAULT_TLS, Material, TlsSettings
 
 AUTHORIZATION = "authorization"
+Scheme = Literal["none", "basic", "digest", "aws"]
 WORDS = {
-    "authentication": ("none", "basic", "digest"),
+    "authentication": ("none", "basic", "digest", "aws"),
     "charset": ("UTF-8", "ISO-8859-1"),
     "digest.qop": PROTECTIONS,
     "tls.minimum_version": ("1.2", "1.3"),
+    **AWS_WORDS,
 }
 """What may stand where only certain words may."""
 DEFAULT_UNKNOWN_STATUSES = (502, 504)
 """With these a gateway speaks for a server that may have acted."""
+_SECRETS = (
+    ("aws", "secret_key"),
+    ("aws", "session_token"),
+    ("tls", "client_password"),
+    ("tls", "trust_password"),
+)
 OF_A_RECORD = {"content-type": "media_type", "if-match": "if_match"}
 """Fields that a record sets, and the member that it sets them with."""
 
@@ -81,12 +91,13 @@ class ConnectionFile(Struct, frozen=True, forbid_unknown_fields=True):
     """What stands in a connection file, key by key; secrets are still references."""
 
     base_url: str
-    authentication: Literal["none", "basic", "digest"] = "none"
+    authentication: Scheme = "none"
     user: str | None = None
     password: str | None = None
     charset: Charset = "UTF-8"
     preemptive: bool = False
     digest: DigestSettings = DigestSettings()
+    aws: AwsFile = AwsFile()
     redirects: Redirects = Redirects()
     headers: dict[str, str] = {}
     tls: TlsFile = TlsFile()
@@ -106,13 +117,15 @@ class ConnectionSettings(Struct, frozen=True):
     """Path of the base URL as written; a record's path goes behind it."""
     base_query: bytes
     """Query of the base URL, which goes before a record's own; b"" where there is none."""
-    authentication: Literal["none", "basic", "digest"] = "none"
+    authentication: Scheme = "none"
     user: str = ""
     password: Secret = Secret("")
     charset: Charset = "UTF-8"
     """What user and password are encoded in where the server does not ask for UTF-8."""
     preemptive: bool = False
     digest: DigestSettings = DigestSettings()
+    aws: AwsSettings | None = None
+    """There where `authentication` is "aws"."""
     redirects: Redirects = Redirects()
     headers: tuple[tuple[bytes, Secret], ...] = ()
     secret_fields: frozenset[bytes] = frozenset()
@@ -157,10 +170,10 @@ def secret_references(place: str, connection: ConnectionFile) -> dict[str, Secre
     references = {}
     if connection.password is not None:
         references["password"] = _reference(place, "password", connection.password)
-    for key in ("client_password", "trust_password"):
-        text = getattr(connection.tls, key)
+    for table, key in _SECRETS:
+        text = getattr(getattr(connection, table), key)
         if text is not None:
-            references[f"tls.{key}"] = _reference(place, f"tls.{key}", text)
+            references[f"{table}.{key}"] = _reference(place, f"{table}.{key}", text)
     for name, text in connection.headers.items():
         reference = parse_reference(text)
         if reference is not None:
@@ -201,6 +214,7 @@ def resolve(
         charset=connection.charset,
         preemptive=connection.preemptive,
         digest=connection.digest,
+        aws=_aws(place, connection, secrets),
         redirects=connection.redirects,
         headers=tuple(headers),
         secret_fields=frozenset(
@@ -211,6 +225,12 @@ def resolve(
         outcomes=connection.outcomes,
         limits=connection.limits,
     )
+
+
+def _aws(place: str, connection: ConnectionFile, secrets: dict[str, Secret]) -> AwsSettings | None:
+    if connection.authentication != "aws":
+        return None
+    return aws_settings(place, connection.aws, secrets.get("aws.secret_key"), secrets.get("aws.session_token"))
 
 
 def _tls(tls: TlsFile, secrets: dict[str, Secret], material: dict[str, Material]) -> TlsSettings:
@@ -284,19 +304,23 @@ def _check_tls(place: str, tls: TlsFile) -> None:
 
 
 def _check_authentication(place: str, connection: ConnectionFile) -> None:
-    if connection.authentication == "none":
+    scheme = connection.authentication
+    if scheme in ("none", "aws"):
         for key in ("user", "password"):
             if getattr(connection, key) is not None:
                 raise SettingsError(
-                    place, f'{key}: has no use with authentication = "none"; expected "basic" or "digest"'
+                    place, f'{key}: has no use with authentication = "{scheme}"; expected "basic" or "digest"'
                 )
-    if connection.authentication != "digest" and connection.digest != DigestSettings():
-        raise SettingsError(place, f'digest: has no use with authentication = "{connection.authentication}"')
-    if connection.authentication == "none":
+    for table, unset in (("digest", DigestSettings()), ("aws", AwsFile())):
+        if scheme != table and getattr(connection, table) != unset:
+            raise SettingsError(place, f'{table}: has no use with authentication = "{scheme}"')
+    if scheme == "aws":
+        check_aws(place, connection.aws, split_url(connection.base_url)[0].scheme)
+    if scheme in ("none", "aws"):
         return
     for key in ("user", "password"):
         if getattr(connection, key) is None:
-            raise SettingsError(place, f'{key}: missing; authentication = "{connection.authentication}" needs it')
+            raise SettingsError(place, f'{key}: missing; authentication = "{scheme}" needs it')
     if ":" in (connection.user or ""):
         raise SettingsError(place, "user: a user name must not hold a colon")
     _check_digest(place, connection.digest)
@@ -321,8 +345,9 @@ def _check_header(place: str, connection: ConnectionFile, name: str, text: str) 
         raise SettingsError(place, f"headers.{name}: stands twice, in another case")
     if name.lower() in SECRET_FIELDS:
         _reference(place, f"headers.{name}", text)
-    if name.lower() == AUTHORIZATION and connection.authentication != "none":
-        raise SettingsError(place, f'headers.{name}: refused beside authentication = "{connection.authentication}"')
+    scheme = connection.authentication
+    if scheme != "none" and (name.lower() == AUTHORIZATION or (scheme == "aws" and is_of_signature(name))):
+        raise SettingsError(place, f'headers.{name}: refused beside authentication = "{scheme}"')
 
 
 def _reference(place: str, key: str, text: str) -> SecretReference:

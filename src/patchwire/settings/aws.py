@@ -1,0 +1,172 @@
+"""What a connection says of AWS: whose keys, and what the signatures are good for."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from patchwire.auth.aws_canonical import NEVER_SIGNED
+from patchwire.auth.aws_catalog import Region, Service, region_hint, region_named, service_hint, service_named
+from patchwire.auth.aws_credentials import AwsCredentials
+from patchwire.auth.aws_flow import Algorithm
+from patchwire.auth.aws_signing import OWN_FIELDS, Scope, Terms, terms_of
+from patchwire.errors import LocalProtocolError, SettingsError
+from patchwire.settings.secret import Secret
+
+CUSTOM: Final = "custom"
+CredentialsFrom = Literal["keys", "environment", "profile", "chain"]
+AWS_WORDS: Final = {
+    "aws.credentials": ("keys", "environment", "profile", "chain"),
+    "aws.algorithm": ("sigv4", "sigv4a"),
+    "aws.payload": ("signed", "unsigned"),
+}
+_KEYS: Final = ("access_key", "secret_key", "session_token")
+
+
+class AwsFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands in [aws]; secrets are still references."""
+
+    service: str | None = None
+    custom_service: str | None = None
+    region: str | None = None
+    custom_region: str | None = None
+    algorithm: Algorithm = "sigv4"
+    credentials: CredentialsFrom = "keys"
+    access_key: str | None = None
+    secret_key: str | None = None
+    session_token: str | None = None
+    profile: str | None = None
+    credentials_file: str | None = None
+    payload: Literal["signed", "unsigned"] = "signed"
+    sign_session_token: bool = True
+    signed_fields: tuple[str, ...] | None = None
+    signing_host: str | None = None
+
+    def __repr__(self) -> str:
+        """A literal secret is a secret."""
+        return f"<AwsFile {self.service} {self.region}>"
+
+
+class AwsSettings(Struct, frozen=True):
+    """AWS signatures, ready for use. `service` and `region` are of the catalogue, None where they are custom."""
+
+    scope: Scope
+    terms: Terms
+    algorithm: Algorithm = "sigv4"
+    service: Service | None = None
+    region: Region | None = None
+    credentials: CredentialsFrom = "keys"
+    access_key: str = ""
+    secret_key: Secret = Secret("")
+    session_token: Secret | None = None
+    profile: str | None = None
+    credentials_file: str | None = None
+    """As it was written; relative to the connection file."""
+
+    def keys(self) -> AwsCredentials | None:
+        """The credentials that stand in the connection file; None where they are to be loaded. LocalProtocolError
+        where they cannot be sent.
+        """
+        if self.credentials != "keys":
+            return None
+        token = None if self.session_token is None else self.session_token.reveal()
+        return AwsCredentials(self.access_key, self.secret_key.reveal(), token)
+
+
+def check_aws(place: str, aws: AwsFile, scheme: str) -> None:
+    """SettingsError where the keys of [aws] do not go together."""
+    _check_credentials(place, aws)
+    if aws.payload == "unsigned" and scheme != "https":
+        raise SettingsError(place, 'aws.payload: "unsigned" needs a base_url of https://, lest the body be changed')
+    for name in aws.signed_fields or ():
+        lower = name.lower().encode("utf-8")
+        if lower in NEVER_SIGNED or lower in OWN_FIELDS:
+            problem = f"aws.signed_fields: {name} cannot be signed, since it may change on the way"
+            raise SettingsError(place, problem if lower in NEVER_SIGNED else f"aws.signed_fields: {name} always is")
+    host = aws.signing_host
+    if host is not None and (not host.isascii() or not host.isprintable() or " " in host or "/" in host or not host):
+        raise SettingsError(place, f"aws.signing_host: expected a host, with :PORT where it has one, got {host!r}")
+    scope_of(place, aws)
+
+
+def aws_settings(place: str, aws: AwsFile, secret_key: Secret | None, session_token: Secret | None) -> AwsSettings:
+    """The settings, with the texts of the secrets. SettingsError where these are none."""
+    scope, service, region = scope_of(place, aws)
+    known = terms_of(scope.service)
+    fields = (
+        None if aws.signed_fields is None else frozenset(name.lower().encode("utf-8") for name in aws.signed_fields)
+    )
+    return AwsSettings(
+        scope=scope,
+        terms=Terms(
+            path=known.path,
+            sends_payload_hash=known.sends_payload_hash,
+            signs_payload=aws.payload == "signed",
+            signs_token=aws.sign_session_token,
+            signed_fields=fields,
+            host=None if aws.signing_host is None else aws.signing_host.encode("ascii"),
+        ),
+        algorithm=aws.algorithm,
+        service=service,
+        region=region,
+        credentials=aws.credentials,
+        access_key=aws.access_key or "",
+        secret_key=Secret("") if secret_key is None else secret_key,
+        session_token=session_token,
+        profile=aws.profile,
+        credentials_file=aws.credentials_file,
+    )
+
+
+def scope_of(place: str, aws: AwsFile) -> tuple[Scope, Service | None, Region | None]:
+    """What is signed for, with service and region of the catalogue. SettingsError names the key at fault."""
+    service_name = _chosen(place, "service", aws.service, aws.custom_service)
+    region_name = _chosen(place, "region", aws.region, aws.custom_region)
+    service = region = None
+    if aws.service != CUSTOM:
+        service = service_named(service_name)
+        if service is None:
+            raise SettingsError(place, f"aws.service: {_unknown(service_name, service_hint(service_name), 'service')}")
+        service_name = service.signing_name
+    if aws.region != CUSTOM:
+        region = region_named(region_name)
+        if region is None:
+            raise SettingsError(place, f"aws.region: {_unknown(region_name, region_hint(region_name), 'region')}")
+    if aws.algorithm == "sigv4" and ("," in region_name or "*" in region_name):
+        raise SettingsError(place, 'aws.custom_region: a set of regions needs algorithm = "sigv4a"')
+    try:
+        return Scope(region_name, service_name), service, region
+    except LocalProtocolError as error:
+        raise SettingsError(place, f"aws: {error}") from None
+
+
+def _chosen(place: str, key: str, name: str | None, custom: str | None) -> str:
+    if name is None:
+        raise SettingsError(place, f'aws.{key}: missing; authentication = "aws" needs it')
+    if name != CUSTOM:
+        if custom is not None:
+            raise SettingsError(place, f'aws.custom_{key}: applies only with {key} = "custom"')
+        return name
+    if custom is None:
+        raise SettingsError(place, f'aws.custom_{key}: missing; {key} = "custom" needs it')
+    return custom
+
+
+def _unknown(name: str, hint: str, kind: str) -> str:
+    return f"{name[:80]!r} is no {kind} of the catalogue; {hint or f'name it as custom_{kind}, with {kind} = custom'}"
+
+
+def _check_credentials(place: str, aws: AwsFile) -> None:
+    if aws.credentials == "keys":
+        for key in ("access_key", "secret_key"):
+            if getattr(aws, key) is None:
+                remedy = 'give it, or credentials = "environment", "profile" or "chain"'
+                raise SettingsError(place, f"aws.{key}: missing; {remedy}")
+    for key in _KEYS:
+        if aws.credentials != "keys" and getattr(aws, key) is not None:
+            raise SettingsError(place, f'aws.{key}: has no use with credentials = "{aws.credentials}"')
+    if aws.profile is not None and aws.credentials not in ("profile", "chain"):
+        raise SettingsError(place, 'aws.profile: needs credentials = "profile" or "chain"')
+    if aws.credentials_file is not None and aws.credentials != "profile":
+        raise SettingsError(place, 'aws.credentials_file: needs credentials = "profile"')
