@@ -118,7 +118,7 @@ def check_query(target: bytes) -> None:
     for parameter in target.partition(b"?")[2].split(b"&"):
         name = parameter.partition(b"=")[0]
         if name in OWN_PARAMETERS:
-            raise LocalProtocolError(f"the query holds {name.decode('ascii')}: it has a signature already")
+            raise LocalProtocolError(f"query: {name.decode('ascii')} is the signature's own: leave it out")
 
 
 @lru_cache(maxsize=8)

@@ -131,6 +131,7 @@ def batch(connection: str, records: str, journal: str | None, **options: Any) ->
     options |= files
     _refuse_shared_files(connection=connection, records=records, journal=journal, **files)
     settings = load_connection(connection)
+    exits.warn_of(settings)
     run = _options(records, journal, options, settings)
     progress, verbose = options["progress"], options["verbose"]
     shown = is_terminal(sys.stderr) if progress is None else progress

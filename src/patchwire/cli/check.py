@@ -9,6 +9,7 @@ from typing import Final
 import click
 import trio
 
+from patchwire.auth.aws_signing import timestamp
 from patchwire.cli import exits
 from patchwire.cli.terminal import printable
 from patchwire.cli.trio_run import trio_run
@@ -18,6 +19,7 @@ from patchwire.files.read import describe
 from patchwire.net.opening import open_connection, server_chain
 from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog
+from patchwire.settings.aws import AwsSettings
 from patchwire.settings.connection import ConnectionFile, ConnectionSettings, parse_connection
 from patchwire.settings.secret import parse_reference
 
@@ -60,7 +62,9 @@ def _print(name: str, value: str) -> None:
 def _settings(settings: ConnectionSettings, written: ConnectionFile) -> Iterator[tuple[str, str]]:
     yield "base_url", written.base_url
     yield "authentication", settings.authentication
-    if settings.authentication != "none":
+    if settings.aws is not None:
+        yield from _aws(settings, settings.aws, written)
+    elif settings.authentication != "none":
         yield "user", settings.user
         yield "password", _secret(written.password)
         yield "charset", settings.charset
@@ -77,6 +81,33 @@ def _settings(settings: ConnectionSettings, written: ConnectionFile) -> Iterator
     limits = settings.limits
     for key in limits.__struct_fields__:
         yield f"limits.{key}", f"{getattr(limits, key)} {'seconds' if key.endswith('timeout') else 'bytes'}"
+
+
+def _aws(settings: ConnectionSettings, aws: AwsSettings, written: ConnectionFile) -> Iterator[tuple[str, str]]:
+    yield "aws.credentials", aws.credentials
+    if aws.credentials == "keys":
+        yield "aws.access_key", aws.access_key
+        yield "aws.secret_key", _secret(written.aws.secret_key)
+        yield "aws.session_token", "none" if aws.session_token is None else _secret(written.aws.session_token)
+    if aws.credentials in ("profile", "chain"):
+        yield "aws.profile", aws.profile or "the default"
+    if aws.credentials_file is not None:
+        yield "aws.credentials_file", aws.credentials_file
+    signing_name = aws.scope.service
+    label = "custom" if aws.service is None else f"{aws.service.name}, {aws.service.label}"
+    yield "aws.service", f"{signing_name} ({label})"
+    yield "aws.region", f"{aws.scope.region} ({'custom' if aws.region is None else aws.region.label})"
+    yield "aws.algorithm", aws.algorithm
+    yield "aws.credential_scope", aws.credential_scope(timestamp(int(now()))[:8])
+    yield "aws.payload", written.aws.payload
+    yield "aws.sign_session_token", _word(aws.terms.signs_token)
+    fields = written.aws.signed_fields
+    yield "aws.signed_fields", "all that may be" if fields is None else ", ".join(("host", "x-amz-*", *fields))
+    if written.aws.signing_host is not None:
+        yield "aws.signing_host", written.aws.signing_host
+    doubt = aws.doubt(settings.origin)
+    if doubt is not None:
+        yield "warning:", doubt
 
 
 def _tls(settings: ConnectionSettings) -> Iterator[tuple[str, str]]:

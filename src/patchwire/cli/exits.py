@@ -8,6 +8,7 @@ from contextlib import suppress
 from patchwire.cli.terminal import printable
 from patchwire.errors import InputError, PatchwireError, StorageError
 from patchwire.run.batch import Summary
+from patchwire.settings.connection import ConnectionSettings
 
 DONE = 0
 SOME_FAILED = 1
@@ -47,6 +48,13 @@ def say(text: str) -> None:
     line = printable(" ".join(text.split()))
     with suppress(OSError):  # that nobody can read it changes nothing of the exit code
         print(f"patchwire: {line}", file=sys.stderr, flush=True)
+
+
+def warn_of(settings: ConnectionSettings) -> None:
+    """Say what in the settings is valid, and hardly meant."""
+    doubt = None if settings.aws is None else settings.aws.doubt(settings.origin)
+    if doubt is not None:
+        say(f"warning: {doubt}")
 
 
 def say_finishing() -> None:

@@ -59,6 +59,7 @@ def send(
     if sys.stdout is None:
         raise StorageError("-: standard output is closed")
     settings = load_connection(connection)
+    exits.warn_of(settings)
     content = _read_body(body)
     if media_type is None:
         media_type = _implied_media_type(body, content)

@@ -32,7 +32,7 @@ from patchwire.net.wire_log import WireLog
 if TYPE_CHECKING:
     from OpenSSL import SSL
 
-SCHEMES = ["none", "basic", "digest", "bearer"]
+SCHEMES = ["none", "basic", "digest", "bearer", "aws"]
 
 
 @click.command()
@@ -58,6 +58,12 @@ SCHEMES = ["none", "basic", "digest", "bearer"]
     type=click.Choice(["parallel", "ordered", "once"]),
     help="Which nonce counts are accepted: in any order, only the next, only one. [default: parallel]",
 )
+@click.option("--access-key", metavar="ID", help="For --auth aws.")
+@click.option("--secret-key", metavar="SECRET", help="For --auth aws; written like --password.")
+@click.option("--session-token", metavar="SECRET", help="For --auth aws, where the keys are temporary.")
+@click.option("--service", metavar="NAME", help="For --auth aws: what must be signed for. [default: execute-api]")
+@click.option("--region", metavar="NAME", help="For --auth aws. [default: us-east-1]")
+@click.option("--max-skew", type=float, metavar="SECONDS", help="For --auth aws. [default: 300]")
 @click.option("--documents", metavar="FILE", help='What is there: NDJSON lines {"path": "/a", "body": ...}.')
 @click.option("--create-missing", is_flag=True, help="Let a merge patch create the document that it names.")
 @click.option("--record", metavar="FILE", help="One NDJSON line for each change that was applied.")
@@ -82,6 +88,12 @@ def serve(
     userhash: bool,
     nonce_lifetime: float | None,
     nonce_uses: Uses | None,
+    access_key: str | None,
+    secret_key: str | None,
+    session_token: str | None,
+    service: str | None,
+    region: str | None,
+    max_skew: float | None,
     documents: str | None,
     create_missing: bool,
     record: str | None,
@@ -108,6 +120,12 @@ def serve(
         userhash=userhash,
         nonce_lifetime=nonce_lifetime,
         nonce_uses=nonce_uses,
+        access_key=access_key,
+        secret_key=secret_key,
+        session_token=session_token,
+        service=service,
+        region=region,
+        max_skew=max_skew,
     )
     app = App(verifier(guard), create_missing)
     context = server_tls(TlsOptions(tls, certificate, key, key_password, authority, client_ca), now())

@@ -8,9 +8,13 @@ from typing import Final
 import click
 from msgspec import Struct
 
+from patchwire.auth.aws_catalog import service_named
+from patchwire.auth.aws_credentials import AwsCredentials
+from patchwire.auth.aws_signing import Scope
 from patchwire.auth.bearer import authorization as bearer_authorization
 from patchwire.auth.credentials import Credentials
 from patchwire.auth.digest import QOPS
+from patchwire.auth.verify.aws import DEFAULT_MAX_SKEW, AwsVerifier
 from patchwire.auth.verify.basic import BasicVerifier
 from patchwire.auth.verify.bearer import BearerVerifier
 from patchwire.auth.verify.digest import DEFAULT_ALGORITHMS, DEFAULT_QOPS, DigestDemands, DigestVerifier
@@ -20,6 +24,21 @@ from patchwire.cli.serve_tls import secret_option
 from patchwire.errors import InputError, LocalProtocolError
 
 _OF_DIGEST: Final = ("algorithms", "qop", "userhash", "nonce_lifetime", "nonce_uses")
+_OF_AWS: Final = ("session_token", "service", "region", "max_skew")
+
+_NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "none": (),
+    "basic": ("user", "password"),
+    "digest": ("user", "password"),
+    "bearer": ("token",),
+    "aws": ("access_key", "secret_key"),
+}
+_GIVEN: Final = {
+    "basic": "--user, --password",
+    "digest": "--user, --password",
+    "bearer": "--token",
+    "aws": "--access-key, --secret-key, --session-token, --service, --region",
+}
 
 
 class AuthOptions(Struct, frozen=True, kw_only=True):
@@ -35,9 +54,15 @@ class AuthOptions(Struct, frozen=True, kw_only=True):
     userhash: bool
     nonce_lifetime: float | None
     nonce_uses: Uses | None
+    access_key: str | None
+    secret_key: str | None
+    session_token: str | None
+    service: str | None
+    region: str | None
+    max_skew: float | None
 
     def __repr__(self) -> str:
-        """Password and token may stand in the open here."""
+        """Secrets may stand in the open here."""
         return f"<AuthOptions {self.auth}>"
 
 
@@ -49,6 +74,8 @@ def verifier(options: AuthOptions) -> Verifier | None:
     if not options.realm.isprintable():
         raise InputError("--realm", "holds a character that cannot be sent")
     try:
+        if options.auth == "aws":
+            return _aws(options)
         if options.auth == "bearer":
             return _bearer(options)
         user, password = options.user or "", secret_option("--password", options.password or "").reveal()
@@ -57,7 +84,22 @@ def verifier(options: AuthOptions) -> Verifier | None:
             return BasicVerifier(options.realm, {user: password})
         return _digest(options, {user: password})
     except LocalProtocolError as error:
-        raise InputError("--token" if options.auth == "bearer" else "--user, --password", str(error)) from None
+        raise InputError(_GIVEN[options.auth], str(error)) from None
+
+
+def _aws(options: AuthOptions) -> AwsVerifier:
+    secret_key = secret_option("--secret-key", options.secret_key or "").reveal()
+    token = options.session_token
+    credentials = AwsCredentials(
+        options.access_key or "",
+        secret_key,
+        None if token is None else secret_option("--session-token", token).reveal(),
+    )
+    named = options.service or "execute-api"
+    service = service_named(named)
+    scope = Scope(options.region or "us-east-1", named if service is None else service.signing_name)
+    max_skew = DEFAULT_MAX_SKEW if options.max_skew is None else options.max_skew
+    return AwsVerifier(scope, [credentials], max_skew=max_skew)
 
 
 def _bearer(options: AuthOptions) -> BearerVerifier:
@@ -85,21 +127,28 @@ def _digest(options: AuthOptions, passwords: dict[str, str]) -> DigestVerifier:
         raise InputError("--algorithm", str(error)) from None
 
 
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
 def _is_given(value: object) -> bool:
     return value is not None and value is not False and value != ()
 
 
 def _check(options: AuthOptions) -> None:
-    needs = {"none": (), "basic": ("user", "password"), "digest": ("user", "password"), "bearer": ("token",)}
-    needed = needs[options.auth]
-    for name in ("user", "password", "token"):
+    needed = _NEEDS[options.auth]
+    for name in ("user", "password", "token", "access_key", "secret_key"):
         given = getattr(options, name) is not None
         if given and name not in needed:
-            users = " or ".join(scheme for scheme, names in needs.items() if name in names)
-            raise click.UsageError(f"--{name} needs --auth {users}")
+            users = " or ".join(scheme for scheme, names in _NEEDS.items() if name in names)
+            raise click.UsageError(f"{_option(name)} needs --auth {users}")
         if not given and name in needed:
-            raise click.UsageError(f"--auth {options.auth} needs {' and '.join(f'--{each}' for each in needed)}")
+            raise click.UsageError(f"--auth {options.auth} needs {' and '.join(map(_option, needed))}")
     if options.auth != "digest" and any(_is_given(getattr(options, name)) for name in _OF_DIGEST):
         raise click.UsageError("--algorithm, --qop, --userhash, --nonce-lifetime and --nonce-uses need --auth digest")
+    if options.auth != "aws" and any(_is_given(getattr(options, name)) for name in _OF_AWS):
+        raise click.UsageError("--session-token, --service, --region and --max-skew need --auth aws")
+    if options.max_skew is not None and not options.max_skew > 0:
+        raise click.UsageError("--max-skew must be above 0")
     if options.nonce_lifetime is not None and not options.nonce_lifetime > 0:
         raise click.UsageError("--nonce-lifetime must be above 0")

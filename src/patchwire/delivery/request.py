@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from patchwire.auth.aws_signing import check_query, is_of_signature
 from patchwire.delivery.target import join_target
 from patchwire.errors import LocalProtocolError
 from patchwire.http.fields import FieldSyntaxError, entity_tags
@@ -23,6 +24,7 @@ class RequestMaker:
 
     def __init__(self, connection: ConnectionSettings) -> None:
         self._connection = connection
+        self._is_signed = connection.aws is not None
         self._base_headers: Headers = tuple(
             (name, value.reveal().encode("latin-1")) for name, value in connection.headers
         )
@@ -44,6 +46,8 @@ class RequestMaker:
             target = join_target(connection.base_path, connection.base_query, path, query)
         except LocalProtocolError as error:
             raise LocalProtocolError(f"path: {error}") from None
+        if self._is_signed and b"?" in target:
+            check_query(target)
         lines = list(self._base_headers)
         if media_type is not None:
             lines.append((b"Content-Type", _octets("media_type", media_type)))
@@ -51,22 +55,21 @@ class RequestMaker:
             _check_tags(if_match)
             lines.append((b"If-Match", _octets("if_match", if_match)))
         request = Request(method, connection.origin, target, tuple(lines), body)
-        return _with_own_fields(request, headers) if headers else request
+        return self._with_own_fields(request, headers) if headers else request
+
+    def _with_own_fields(self, request: Request, fields: Mapping[str, str]) -> Request:
+        for name, value in fields.items():
+            if name.lower() in OF_THE_CONNECTION or (self._is_signed and is_of_signature(name)):
+                raise LocalProtocolError(f"headers.{name}: belongs to the connection, not to one of its requests")
+            if name.lower() in OF_A_RECORD:
+                raise LocalProtocolError(f"headers.{name}: give it as {OF_A_RECORD[name.lower()]}")
+            request = request.with_header(_octets("headers", name), _octets(f"headers.{name}", value))
+        return request
 
 
 def implied_media_type(body: bytes) -> str | None:
     """What a JSON body is without being told: an object a merge patch, an array a JSON Patch, else nothing."""
     return {b"{": MERGE_PATCH, b"[": JSON_PATCH}.get(body[:1])
-
-
-def _with_own_fields(request: Request, fields: Mapping[str, str]) -> Request:
-    for name, value in fields.items():
-        if name.lower() in OF_THE_CONNECTION:
-            raise LocalProtocolError(f"headers.{name}: belongs to the connection, not to one of its requests")
-        if name.lower() in OF_A_RECORD:
-            raise LocalProtocolError(f"headers.{name}: give it as {OF_A_RECORD[name.lower()]}")
-        request = request.with_header(_octets("headers", name), _octets(f"headers.{name}", value))
-    return request
 
 
 def _check_tags(if_match: str) -> None:

@@ -115,7 +115,10 @@ class App(Struct, frozen=True):
 
 
 def _unauthorized(verdict: Refused) -> Response:
-    return problem(verdict.status, verdict.reason, verdict.headers)
+    if verdict.content is None:
+        return problem(verdict.status, verdict.reason, verdict.headers)
+    media_type, body = verdict.content
+    return Response(verdict.status, (*verdict.headers, (b"Content-Type", media_type.encode("ascii"))), body)
 
 
 def path_of(request: Request) -> str:

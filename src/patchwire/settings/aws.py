@@ -6,12 +6,15 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from patchwire.auth import sigv4, sigv4a
 from patchwire.auth.aws_canonical import NEVER_SIGNED
 from patchwire.auth.aws_catalog import Region, Service, region_hint, region_named, service_hint, service_named
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_flow import Algorithm
+from patchwire.auth.aws_hosts import contradiction
 from patchwire.auth.aws_signing import OWN_FIELDS, Scope, Terms, terms_of
 from patchwire.errors import LocalProtocolError, SettingsError
+from patchwire.http.message import Origin
 from patchwire.settings.secret import Secret
 
 CUSTOM: Final = "custom"
@@ -21,6 +24,7 @@ AWS_WORDS: Final = {
     "aws.algorithm": ("sigv4", "sigv4a"),
     "aws.payload": ("signed", "unsigned"),
 }
+_SCOPES: Final = {"sigv4": sigv4.credential_scope, "sigv4a": sigv4a.credential_scope}
 _KEYS: Final = ("access_key", "secret_key", "session_token")
 
 
@@ -63,6 +67,16 @@ class AwsSettings(Struct, frozen=True):
     profile: str | None = None
     credentials_file: str | None = None
     """As it was written; relative to the connection file."""
+
+    def credential_scope(self, date: str) -> str:
+        """What stands behind the access key on that day (YYYYMMDD)."""
+        return _SCOPES[self.algorithm](self.scope, date)
+
+    def doubt(self, origin: Origin) -> str | None:
+        """A warning where the host contradicts the service or the region that is signed for."""
+        host = self.terms.host
+        named = origin.host if host is None else host.decode("ascii").rpartition(":")[0] or host.decode("ascii")
+        return contradiction(named, self.scope.service, self.scope.region)
 
     def keys(self) -> AwsCredentials | None:
         """The credentials that stand in the connection file; None where they are to be loaded. LocalProtocolError

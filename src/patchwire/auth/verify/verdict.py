@@ -23,11 +23,14 @@ class Admitted(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """It may not: the status to answer with, what to say, and the fields that ask for credentials."""
+    """It may not: the status to answer with, what to say, and the fields that ask for credentials. `content` is a
+    media type and a body that say it in the scheme's own form.
+    """
 
     status: int
     reason: str
     headers: Headers = ()
+    content: tuple[str, bytes] | None = None
 
 
 Verdict = Admitted | Refused
