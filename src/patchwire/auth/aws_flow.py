@@ -14,7 +14,7 @@ from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_errors import AwsError, Meaning, error_in
 from patchwire.auth.aws_rejection import apart_from, differences, reason
 from patchwire.auth.aws_session import AwsSession
-from patchwire.auth.aws_signing import S3_FAMILY, Scope, Signed, Terms, sign_with, terms_of
+from patchwire.auth.aws_signing import S3_FAMILY, Scope, Signed, Terms, sign_with, terms_of, timestamp
 from patchwire.auth.flow import (
     Answer,
     Body,
@@ -104,7 +104,8 @@ class AwsAuthentication:
         untried = {Meaning.SKEWED, Meaning.EXPIRED}
         response = None
         while True:
-            credentials = self._session.at_hand(self._clock())
+            at = self._clock()
+            credentials = self._session.at_hand(at)
             if credentials is None:
                 try:
                     credentials = yield from self._session.current(self._clock)
@@ -112,7 +113,8 @@ class AwsAuthentication:
                     if response is None:
                         raise
                     return FlowResult(response, str(missing))
-            attempt = self._attempt(request, credentials, payload_hash)
+                at = self._clock()
+            attempt = self._attempt(request, credentials, payload_hash, at)
             unproven = Meaning.EXPIRED not in untried
             answer = yield Send(attempt.request, True, unproven, partial(self._is_good, attempt))
             if answer is None:
@@ -144,10 +146,11 @@ class AwsAuthentication:
             " bytes, as a file, or as a function that makes the stream"
         )
 
-    def _attempt(self, request: Request, credentials: AwsCredentials, payload_hash: str | None) -> _Attempt:
-        at, offset = self._clock(), self._offset
-        make_signer = partial(self._signer, credentials, self._scope)
-        signed = sign_with(request, credentials, make_signer, at + offset, self._terms, payload_hash)
+    def _attempt(self, request: Request, credentials: AwsCredentials, payload_hash: str | None, at: float) -> _Attempt:
+        offset = self._offset
+        date = timestamp(int(at + offset))
+        signer = self._signer(credentials, self._scope, date[:8])
+        signed = sign_with(signer, request, date, self._terms, payload_hash)
         return _Attempt(signed, request.with_fields(signed.headers), credentials, at, offset)
 
     def _is_good(self, attempt: _Attempt) -> bool:

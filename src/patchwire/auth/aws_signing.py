@@ -6,7 +6,6 @@ A signature is made in stages, each a function of its inputs: canonical request,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -23,7 +22,6 @@ from patchwire.auth.aws_canonical import (
     canonical_request,
     strictly_encoded,
 )
-from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import Headers, Origin, Request
 
@@ -104,6 +102,10 @@ class Signer(Protocol):
     def fields(self) -> Headers:
         """More fields to sign."""
 
+    @property
+    def token(self) -> bytes | None:
+        """That of the session."""
+
     def signature(self, text: bytes) -> bytes:
         """Of a string to sign, in lower-case hexadecimal digits."""
 
@@ -145,29 +147,16 @@ class Signed(Struct, frozen=True):
         return f"<Signed, {len(self.headers)} fields>"
 
 
-def sign_with(
-    request: Request,
-    credentials: AwsCredentials,
-    make_signer: Callable[[str], Signer],
-    now: float,
-    terms: Terms,
-    payload_hash: str | None,
-) -> Signed:
-    """The request's signature.
-
-    `make_signer` is given the date, YYYYMMDD. LocalProtocolError where the request cannot be signed.
-    """
-    date = timestamp(int(now))
-    signer = make_signer(date[:8])
+def sign_with(signer: Signer, request: Request, date: str, terms: Terms, payload_hash: str | None) -> Signed:
+    """The request's signature, at a `timestamp` of the signer's day. LocalProtocolError where it cannot be signed."""
     if payload_hash is None:
         payload_hash = payload_hash_of(request.body) if terms.signs_payload else UNSIGNED_PAYLOAD
     added = [(b"X-Amz-Date", date.encode("ascii")), *signer.fields]
     if terms.sends_payload_hash or payload_hash == UNSIGNED_PAYLOAD:
         added.append((b"X-Amz-Content-Sha256", payload_hash.encode("ascii")))
-    token = credentials.session_token
     late: Headers = ()
-    if token is not None:
-        line = (b"X-Amz-Security-Token", token.encode("ascii"))
+    if signer.token is not None:
+        line = (b"X-Amz-Security-Token", signer.token)
         if terms.signs_token:
             added.append(line)
         else:
@@ -187,22 +176,13 @@ def sign_with(
     return Signed((*added, *late, (b"Authorization", value)), canonical.text, text)
 
 
-def presigned(
-    request: Request,
-    credentials: AwsCredentials,
-    make_signer: Callable[[str], Signer],
-    now: float,
-    expires: int,
-    terms: Terms,
-) -> Request:
+def presigned(signer: Signer, request: Request, date: str, expires: int, terms: Terms) -> Request:
     """The request with a signature in its target's query, good for `expires` seconds.
 
     LocalProtocolError where the request cannot be signed, or the time is not 1 to LONGEST_EXPIRY.
     """
     if not 1 <= expires <= LONGEST_EXPIRY:
         raise LocalProtocolError(f"a presigned request is good for 1 to {LONGEST_EXPIRY} seconds, not {expires}")
-    date = timestamp(int(now))
-    signer = make_signer(date[:8])
     check_query(request.target)
     lines = _to_be_signed(request, terms)
     names = b";".join(sorted({name.lower() for name, _ in lines}))
@@ -214,10 +194,9 @@ def presigned(
         (b"X-Amz-SignedHeaders", names),
         *signer.fields,
     ]
-    token = credentials.session_token
     late: list[tuple[bytes, bytes]] = []
-    if token is not None:
-        (parameters if terms.signs_token else late).append((b"X-Amz-Security-Token", token.encode("ascii")))
+    if signer.token is not None:
+        (parameters if terms.signs_token else late).append((b"X-Amz-Security-Token", signer.token))
     target = _with_query(request.target, parameters)
     signs_payload = terms.signs_payload and not terms.sends_payload_hash
     payload_hash = payload_hash_of(request.body) if signs_payload else UNSIGNED_PAYLOAD

@@ -8,15 +8,16 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-re
 from __future__ import annotations
 
 import hmac
-from functools import lru_cache, partial
-from typing import Final
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, Final
 
 from msgspec import Struct
 
 from patchwire.auth import aws_signing
 from patchwire.auth.aws_canonical import CanonicalRequest, canonical_request
 from patchwire.auth.aws_credentials import AwsCredentials
-from patchwire.auth.aws_signing import TERMINATOR, Scope, Signer, Terms, presigned, sign_with, terms_of
+from patchwire.auth.aws_signing import TERMINATOR, Scope, Signer, Terms, presigned, sign_with, terms_of, timestamp
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import Headers, Request
 
@@ -38,6 +39,7 @@ __all__ = [
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 KEYS_KEPT: Final = 64
 """Signing keys remembered; which one is told by everything that it is made of."""
+_INNER, _OUTER = (bytes(octet ^ pad for octet in range(256)) for pad in (0x36, 0x5C))
 
 
 def credential_scope(scope: Scope, date: str) -> str:
@@ -49,7 +51,7 @@ def credential_scope(scope: Scope, date: str) -> str:
 
 def string_to_sign(canonical: bytes, scope: Scope, now: float) -> bytes:
     """The text to sign for a canonical request, at `now` in Unix seconds."""
-    date = aws_signing.timestamp(int(now))
+    date = timestamp(int(now))
     where = credential_scope(scope, date[:8]).encode("ascii")
     return aws_signing.string_to_sign(ALGORITHM.encode("ascii"), canonical, where, date)
 
@@ -83,8 +85,8 @@ def sign(
     request has a signature already.
     """
     terms = terms_of(scope.service) if terms is None else terms
-    make_signer = partial(signer, credentials, scope)
-    return sign_with(request, credentials, make_signer, now, terms, payload_hash).headers
+    date = timestamp(int(now))
+    return sign_with(signer(credentials, scope, date[:8]), request, date, terms, payload_hash).headers
 
 
 def presign(
@@ -102,31 +104,43 @@ def presign(
     1 to 604,800.
     """
     terms = terms_of(scope.service) if terms is None else terms
-    return presigned(request, credentials, partial(signer, credentials, scope), now, expires, terms)
+    date = timestamp(int(now))
+    return presigned(signer(credentials, scope, date[:8]), request, date, expires, terms)
 
 
 class _Hmac(Struct, frozen=True):
+    """The key as the two hashes that begin with it, as RFC 2104 section 4 has it: each text costs half as much."""
+
     algorithm: bytes
     scope: bytes
     credential: bytes
-    key: bytes
+    token: bytes | None
+    inner: Any
+    outer: Any
     fields: Headers = ()
 
     def __repr__(self) -> str:
         return "<signing key>"
 
     def signature(self, text: bytes) -> bytes:
-        return hmac.digest(self.key, text, "sha256").hex().encode("ascii")
+        inner, outer = self.inner.copy(), self.outer.copy()
+        inner.update(text)
+        outer.update(inner.digest())
+        proof: str = outer.hexdigest()
+        return proof.encode("ascii")
 
 
 @lru_cache(maxsize=KEYS_KEPT)
 def signer(credentials: AwsCredentials, scope: Scope, date: str) -> Signer:
     """What signs all requests of one day (YYYYMMDD)."""
     where = credential_scope(scope, date)
-    credential = f"{credentials.access_key}/{where}"
+    token = credentials.session_token
+    key = signing_key(credentials.secret_key, date, scope).ljust(64, b"\x00")
     return _Hmac(
         ALGORITHM.encode("ascii"),
         where.encode("ascii"),
-        credential.encode("ascii"),
-        signing_key(credentials.secret_key, date, scope),
+        f"{credentials.access_key}/{where}".encode("ascii"),
+        None if token is None else token.encode("ascii"),
+        sha256(key.translate(_INNER)),
+        sha256(key.translate(_OUTER)),
     )

@@ -7,7 +7,7 @@ sign. The signature is deterministic (RFC 6979): the same inputs give the same o
 from __future__ import annotations
 
 import hmac
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -18,7 +18,7 @@ from msgspec import Struct
 from patchwire.auth import aws_signing
 from patchwire.auth.aws_canonical import CanonicalRequest, canonical_request
 from patchwire.auth.aws_credentials import AwsCredentials
-from patchwire.auth.aws_signing import TERMINATOR, Scope, Signer, Terms, presigned, sign_with, terms_of
+from patchwire.auth.aws_signing import TERMINATOR, Scope, Signer, Terms, presigned, sign_with, terms_of, timestamp
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import Headers, Request
 
@@ -51,7 +51,7 @@ def credential_scope(scope: Scope, date: str) -> str:
 
 def string_to_sign(canonical: bytes, scope: Scope, now: float) -> bytes:
     """The text to sign for a canonical request, at `now` in Unix seconds."""
-    date = aws_signing.timestamp(int(now))
+    date = timestamp(int(now))
     where = credential_scope(scope, date[:8]).encode("ascii")
     return aws_signing.string_to_sign(ALGORITHM.encode("ascii"), canonical, where, date)
 
@@ -97,8 +97,8 @@ def sign(
 ) -> Headers:
     """The fields to add to the request, as `sigv4.sign`, with X-Amz-Region-Set; `scope.region` may be a set."""
     terms = terms_of(scope.service) if terms is None else terms
-    make_signer = partial(signer, credentials, scope)
-    return sign_with(request, credentials, make_signer, now, terms, payload_hash).headers
+    date = timestamp(int(now))
+    return sign_with(signer(credentials, scope, date[:8]), request, date, terms, payload_hash).headers
 
 
 def presign(
@@ -112,7 +112,8 @@ def presign(
 ) -> Request:
     """The request with its signature in the query, as `sigv4.presign`."""
     terms = terms_of(scope.service) if terms is None else terms
-    return presigned(request, credentials, partial(signer, credentials, scope), now, expires, terms)
+    date = timestamp(int(now))
+    return presigned(signer(credentials, scope, date[:8]), request, date, expires, terms)
 
 
 @lru_cache(maxsize=1)
@@ -127,6 +128,7 @@ class _Ecdsa(Struct, frozen=True):
     algorithm: bytes
     scope: bytes
     credential: bytes
+    token: bytes | None
     fields: Headers
     key: ec.EllipticCurvePrivateKey
 
@@ -141,10 +143,12 @@ class _Ecdsa(Struct, frozen=True):
 def signer(credentials: AwsCredentials, scope: Scope, date: str) -> Signer:
     """What signs all requests of one day (YYYYMMDD)."""
     where = credential_scope(scope, date)
+    token = credentials.session_token
     return _Ecdsa(
         ALGORITHM.encode("ascii"),
         where.encode("ascii"),
         f"{credentials.access_key}/{where}".encode("ascii"),
+        None if token is None else token.encode("ascii"),
         ((b"X-Amz-Region-Set", scope.region.encode("ascii")),),
         private_key(credentials.access_key, credentials.secret_key),
     )
