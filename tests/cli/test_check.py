@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import ssl
 import stat
 from pathlib import Path
@@ -62,6 +63,57 @@ follow = []
                  "redirects.other_origins false"):  # fmt: skip
         assert line in lines
     assert "canary-1" not in done.stdout
+
+
+def test_what_is_signed_for_is_shown_with_its_scope_and_doubted_where_the_host_says_otherwise(tmp_path: Path) -> None:
+    more = """
+authentication = "aws"
+[aws]
+access_key = "AKIDEXAMPLE"
+secret_key = "env:CANARY"
+session_token = "literal:canary-2"
+service = "cloudwatch"
+region = "us-east-1"
+signed_fields = ["Content-Type"]
+signing_host = "monitoring.eu-west-1.amazonaws.com"
+"""
+    done = patchwire("check", connection(tmp_path, "http://h/v1", more), env=environment(CANARY="canary-1"))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[1:7] == [
+        "authentication aws", "aws.credentials keys", "aws.access_key AKIDEXAMPLE", "aws.secret_key *** (env:CANARY)",
+        "aws.session_token *** (literal)", "aws.service monitoring (cloudwatch, Amazon CloudWatch)",
+    ]  # fmt: skip
+    assert re.fullmatch(r"aws\.credential_scope \d{8}/us-east-1/monitoring/aws4_request", lines[9])
+    for line in ("aws.region us-east-1 (US East (N. Virginia))", "aws.signed_fields host, x-amz-*, Content-Type",
+                 "aws.signing_host monitoring.eu-west-1.amazonaws.com", "warning: host monitoring.eu-west-1.amazonaws.com"
+                 " is in eu-west-1, but region us-east-1 is signed for"):  # fmt: skip
+        assert line in lines
+    assert "canary-" not in done.stdout.replace("env:CANARY", "")
+
+
+def test_where_aws_credentials_come_from_is_shown_and_no_custom_name_is_given_a_label(tmp_path: Path) -> None:
+    (tmp_path / "credentials").write_text("[crm]\naws_access_key_id=A\naws_secret_access_key=canary-3\n", "utf-8")
+    more = """
+authentication = "aws"
+[aws]
+credentials = "profile"
+profile = "crm"
+credentials_file = "credentials"
+service = "custom"
+custom_service = "codepipeline2"
+region = "custom"
+custom_region = "*"
+algorithm = "sigv4a"
+"""
+    done = patchwire("check", connection(tmp_path, "http://h/v1", more))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    for line in ("aws.profile crm", f"aws.credentials_file {tmp_path / 'credentials'}", "aws.region * (custom)",
+                 "aws.service codepipeline2 (custom)", "aws.algorithm sigv4a", "aws.payload signed",
+                 "aws.sign_session_token true", "aws.signed_fields all that may be"):  # fmt: skip
+        assert line in lines
+    assert "canary-3" not in done.stdout
 
 
 def test_a_connection_may_come_from_a_pipe(tmp_path: Path) -> None:

@@ -53,6 +53,21 @@ def test_what_cannot_be_made_is_named(arguments: dict[str, Any], complaint: str)
     assert str(caught.value).startswith(complaint)
 
 
+def test_what_a_signature_sets_belongs_to_the_connection_where_requests_are_signed() -> None:
+    aws = {"access_key": "A", "secret_key": "env:S", "service": "s3", "region": "us-east-1"}
+    file = parse_connection("c", {"base_url": "https://h/?k=1", "authentication": "aws", "aws": aws})
+    maker = RequestMaker(resolve("c", file, {"aws.secret_key": Secret("s")}))
+    for path, headers, complaint in (
+        ("/a", {"X-Amz-Date": "x"}, "headers.X-Amz-Date: belongs to the connection, not to one of its requests"),
+        ("/a?X-Amz-Signature=x", {}, "query: X-Amz-Signature is the signature's own: leave it out"),
+    ):
+        with pytest.raises(LocalProtocolError) as caught:
+            maker.make("PATCH", path, headers=headers)
+        assert str(caught.value) == complaint
+        assert MAKER.make("PATCH", path, headers=headers).method == "PATCH"
+    assert maker.make("PATCH", "/a", headers={"X-Amz-Meta": "x"}).target == b"/a?k=1"
+
+
 @pytest.mark.parametrize(("body", "implied"), [(b"{}", MERGE_PATCH), (b"[]", JSON_PATCH), (b"1", None), (b"", None)])
 def test_only_objects_and_arrays_imply_a_media_type(body: bytes, implied: str | None) -> None:
     assert implied_media_type(body) == implied

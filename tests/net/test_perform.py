@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -13,11 +14,16 @@ import trio
 import trio.testing
 
 from patchwire import Outcome, PatchwireError, Sent, connection_from, outcome_of
+from patchwire.auth.aws_credentials import AwsCredentials
+from patchwire.auth.aws_flow import AwsAuthentication
+from patchwire.auth.aws_session import AwsSession
+from patchwire.auth.aws_signing import Scope
 from patchwire.auth.basic import BasicAuthentication
 from patchwire.auth.credentials import Credentials
 from patchwire.auth.flow import Answer, Body, Flow, FlowResult, Send, Wait
 from patchwire.errors import (
     ConnectionLostError,
+    CredentialsError,
     CredentialsRejectedError,
     LocalProtocolError,
     UnprovenResponseError,
@@ -690,5 +696,92 @@ def test_what_sending_raises_is_raised_and_lets_the_next_go() -> None:
         reply, result = await performer.perform(PATCH, answer)
         assert result == FlowResult(Response(200))
         assert reply.response == Response(200)
+
+    trio.run(main)
+
+
+# --- credentials that are loaded
+
+HOME = Origin("http", "h", 80)
+TEMPORARY = AwsCredentials("ASIA", "s", "t")
+
+
+def signing(load: Callable[[], AwsCredentials]) -> Performer:
+    authentication = AwsAuthentication(AwsSession(None, load, str(HOME)), HOME, Scope("r", "s"), now)
+    return Performer(authentication, carries_credentials=True)
+
+
+async def let_in(step: Send, may_go: MayGo) -> Reply | None:
+    await trio.lowlevel.checkpoint()
+    return Reply(Response(200), Sent.YES, None, 1, 1, False) if may_go() else None
+
+
+def test_credentials_are_loaded_once_for_all_who_wait_and_in_a_thread() -> None:
+    threads: list[bool] = []
+
+    def load() -> AwsCredentials:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return TEMPORARY
+
+    async def main() -> None:
+        performer = signing(load)
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                for _ in range(20):
+                    nursery.start_soon(performer.perform, PATCH, let_in)
+
+    trio.run(main)
+    assert threads == [False]
+
+
+def test_each_who_finds_no_credentials_is_told_why_and_nothing_is_sent() -> None:
+    def load() -> AwsCredentials:
+        raise CredentialsError("aws.profile: no such profile", origin="")
+
+    async def main() -> None:
+        performer, caught = signing(load), []
+
+        async def perform() -> None:
+            try:
+                await performer.perform(PATCH, let_in)
+            except CredentialsError as error:
+                caught.append((str(error), error.sent))
+
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                for _ in range(3):
+                    nursery.start_soon(perform)
+        assert caught == [("aws.profile: no such profile", Sent.NO)] * 3
+
+    trio.run(main)
+
+
+def test_who_is_cancelled_while_credentials_are_loaded_leaves_that_to_the_next() -> None:
+    released, calls = threading.Event(), []
+
+    def load() -> AwsCredentials:
+        calls.append(len(calls))
+        if calls == [0]:
+            released.wait(20)
+        return TEMPORARY
+
+    async def main() -> None:
+        performer, replies = signing(load), []
+
+        async def perform() -> None:
+            replies.append(await performer.perform(PATCH, let_in))
+
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                with trio.CancelScope() as first:
+                    async with trio.open_nursery() as inner:
+                        inner.start_soon(perform)
+                        while not calls:
+                            await trio.sleep(0.01)
+                        nursery.start_soon(perform)
+                        await trio.testing.wait_all_tasks_blocked()
+                        first.cancel()
+            released.set()
+        assert (len(replies), len(calls)) == (1, 2)
 
     trio.run(main)

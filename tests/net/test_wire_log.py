@@ -21,10 +21,14 @@ from patchwire.net.wire_log import field_lines, logger
      ("Authorization", "Basic c3ZjOnB3", "***"), ("Authorization", "Bearer abc", "***"),
      ("Authentication-Info", 'rspauth="abc", nextnonce="n"', 'rspauth=***, nextnonce="n"'),
      ("Proxy-Authentication-Info", "nextnonce=n", "nextnonce=n"), ("Authentication-Info", "rspauth", "***"),
+     ("Authorization", "AWS4-HMAC-SHA256 Credential=A/b, SignedHeaders=host, Signature=0a1",
+      "AWS4-HMAC-SHA256 Credential=A/b, SignedHeaders=host, Signature=***"),
+     ("Authorization", "AWS4-HMAC-SHA256 Signature=0a1, Credential=A/b", "***"), ("Authorization", "AWS4-X abc", "***"),
+     ("X-Amz-Security-Token", "abc", "***"),
      ("WWW-Authenticate", 'Digest realm="r"', 'Digest realm="r"'), ("Set-Cookie", "a=b", "***"),
      ("X", "response=a", "response=a")],
 )  # fmt: skip
-def test_of_digest_only_the_proofs_are_hidden_and_of_what_is_not_understood_everything(
+def test_of_digest_and_aws_only_the_proofs_are_hidden_and_of_what_is_not_understood_everything(
     name: str, value: str, shown: str
 ) -> None:
     assert field_lines([(name.encode(), value.encode())], frozenset()) == [f"{name}: {shown}"]

@@ -2,27 +2,31 @@ from __future__ import annotations
 
 import pytest
 
+from patchwire.auth.aws_credentials import AwsCredentials
+from patchwire.auth.aws_flow import AwsAuthentication
 from patchwire.auth.basic import BasicAuthentication
 from patchwire.auth.digest_flow import DigestAuthentication
-from patchwire.auth.flow import NoAuthentication, Send
+from patchwire.auth.flow import Authentication, Load, NoAuthentication, Send
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import request_to
-from patchwire.settings.authentication import authentication_for
-from patchwire.settings.connection import parse_connection, resolve
+from patchwire.settings.authentication import LoadAws, authentication_for
+from patchwire.settings.aws import AwsSettings
+from patchwire.settings.connection import ConnectionSettings, parse_connection, resolve
 from patchwire.settings.secret import Secret
 
 BASIC = {"base_url": "http://h", "authentication": "basic", "user": "svc", "password": "env:X"}
 
 
-def cnonce() -> str:
-    return "cnonce"
+def made(settings: ConnectionSettings, load: LoadAws | None = None) -> Authentication:
+    def nothing(aws: AwsSettings) -> AwsCredentials:
+        raise AssertionError("nothing is to be loaded")
+
+    return authentication_for(settings, lambda: "cnonce", lambda: 1_440_938_160.0, load or nothing)
 
 
 def test_digest_carries_user_password_and_what_is_allowed() -> None:
     data = {**BASIC, "authentication": "digest", "digest": {"algorithms": ["SHA-256"], "qop": ["auth-int"]}}
-    authentication = authentication_for(
-        resolve("c", parse_connection("c", data), {"password": Secret("canary")}), cnonce
-    )
+    authentication = made(resolve("c", parse_connection("c", data), {"password": Secret("canary")}))
     assert isinstance(authentication, DigestAuthentication)
     assert (authentication.algorithms, authentication.qops) == (("SHA-256",), ("auth-int",))
     assert "canary" not in repr(authentication)
@@ -30,12 +34,12 @@ def test_digest_carries_user_password_and_what_is_allowed() -> None:
 
 def test_none_is_no_authentication() -> None:
     settings = resolve("c", parse_connection("c", {"base_url": "http://h"}), {})
-    assert isinstance(authentication_for(settings, cnonce), NoAuthentication)
+    assert isinstance(made(settings), NoAuthentication)
 
 
 def test_basic_carries_user_and_password() -> None:
     settings = resolve("c", parse_connection("c", BASIC), {"password": Secret("canary")})
-    authentication = authentication_for(settings, cnonce)
+    authentication = made(settings)
     assert isinstance(authentication, BasicAuthentication)
     assert "canary" not in repr(authentication)
 
@@ -43,7 +47,7 @@ def test_basic_carries_user_and_password() -> None:
 def test_a_password_that_cannot_be_sent_is_refused_unseen() -> None:
     settings = resolve("c", parse_connection("c", BASIC), {"password": Secret("canary\n")})
     with pytest.raises(LocalProtocolError, match="the password holds a control character") as caught:
-        authentication_for(settings, cnonce)
+        made(settings)
     assert "canary" not in str(caught.value)
 
 
@@ -51,6 +55,41 @@ def test_a_password_that_cannot_be_sent_is_refused_unseen() -> None:
 def test_preemptive_says_whether_the_first_request_carries_the_credentials(preemptive: bool) -> None:
     file = parse_connection("c", {**BASIC, "preemptive": preemptive})
     settings = resolve("c", file, {"password": Secret("canary")})
-    step = next(authentication_for(settings, cnonce).flow(request_to("PATCH", "http://h/")))
+    step = next(made(settings).flow(request_to("PATCH", "http://h/")))
     assert isinstance(step, Send)
     assert (step.request.header(b"authorization") is not None) is preemptive
+
+
+AWS = {"base_url": "https://h", "authentication": "aws"}
+KEYS = {"access_key": "AKID", "secret_key": "env:X", "service": "ses", "region": "eu-west-1"}
+
+
+def test_aws_signs_with_the_keys_of_the_connection_by_the_clock_it_is_given() -> None:
+    file = parse_connection("c", {**AWS, "aws": KEYS, "headers": {"X-Token": "env:Y"}})
+    settings = resolve("c", file, {"aws.secret_key": Secret("canary"), "headers.X-Token": Secret("canary-field")})
+    authentication = made(settings)
+    assert isinstance(authentication, AwsAuthentication)
+    step = next(authentication.flow(request_to("PATCH", "https://h/")))
+    assert isinstance(step, Send)
+    signed = step.request.header(b"authorization") or b""
+    assert signed.startswith(b"AWS4-HMAC-SHA256 Credential=AKID/20150830/eu-west-1/ses/aws4_request, SignedHeaders=")
+    assert "canary" not in repr(authentication)
+
+
+def test_aws_loads_the_credentials_that_stand_elsewhere() -> None:
+    loaded = AwsCredentials("ASIA", "s", "t")
+    where = {"credentials": "profile", "profile": "crm", "service": "ses", "region": "eu-west-1"}
+    asked: list[str | None] = []
+
+    def load(aws: AwsSettings) -> AwsCredentials:
+        asked.append(aws.profile)
+        return loaded
+
+    flow = made(resolve("c", parse_connection("c", {**AWS, "aws": where}), {}), load).flow(
+        request_to("PATCH", "https://h/")
+    )
+    step = next(flow)
+    assert isinstance(step, Load)
+    step = flow.send(step.read())
+    assert isinstance(step, Send)
+    assert (asked, step.request.header(b"x-amz-security-token")) == (["crm"], b"t")

@@ -37,4 +37,4 @@ class AwsCredentials(Struct, frozen=True):
 
     def expire_within(self, seconds: float, now: float) -> bool:
         """Whether they are known to end within so many seconds of `now`."""
-        return self.expires_at is not None and self.expires_at - now < seconds
+        return self.expires_at is not None and self.expires_at - now <= seconds

@@ -86,8 +86,8 @@ _MEANINGS = ((_EXPIRED, Meaning.EXPIRED), (_UNKNOWN_KEY, Meaning.UNKNOWN_KEY), (
 
 _about_time = re.compile(r"Signature expired|Signature not yet current").match
 _element = re.compile(r"<(Code|Message|CanonicalRequest|StringToSign)>([^<]*)</").findall
-_canonical_in_message = re.compile(r"The Canonical String for this request should have been\n'([^']*)'").search
-_text_in_message = re.compile(r"The String-to-Sign should have been\n'([^']*)'").search
+_CANONICAL: Final = "The Canonical String for this request should have been\n'"
+_TEXT: Final = "'\n\nThe String-to-Sign should have been\n'"
 _code = re.compile(r"[A-Za-z0-9.]{1,80}").fullmatch
 
 
@@ -101,7 +101,7 @@ def error_in(response: Response) -> AwsError:
         canonical, text = found.get("CanonicalRequest"), found.get("StringToSign")
     else:
         code, message = _members(body)
-        canonical, text = _inside(_canonical_in_message(message)), _inside(_text_in_message(message))
+        canonical, text = _signed_by_service(message)
     if named is not None:
         code = named.decode("latin-1")
     return AwsError(_short(code), message, canonical, text)
@@ -125,5 +125,9 @@ def _short(code: str) -> str:
     return code if _code(code) else ""
 
 
-def _inside(match: re.Match[str] | None) -> str | None:
-    return None if match is None else match[1]
+def _signed_by_service(message: str) -> tuple[str | None, str | None]:
+    """The canonical request and the string to sign that a message quotes."""
+    _, found, rest = message.partition(_CANONICAL)
+    canonical, also, rest = rest.partition(_TEXT)
+    text, end, _ = rest.partition("'")
+    return (canonical, text) if found and also and end else (None, None)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Generator
 from functools import partial
 from typing import Final, Literal
 
+import msgspec
 from msgspec import Struct
 
 from patchwire.auth import sigv4, sigv4a
@@ -41,6 +42,8 @@ MAX_CORRECTION: Final = 86_400.0
 REFUSING: Final = frozenset({400, 401, 403})
 """Statuses with which AWS services reject signatures, among other things."""
 
+SHORTEST_SECRET: Final = 8
+"""Octets."""
 _SIGNERS: Final = {"sigv4": sigv4.signer, "sigv4a": sigv4a.signer}
 
 
@@ -192,18 +195,30 @@ class AwsAuthentication:
     ) -> Generator[Step, Answer, FlowResult]:
         signed = attempt.signed
         said = reason(meaning, error, attempt.credentials, self._scope, signed, self._ahead(response))
-        secrets = [value.decode("latin-1") for name, value in attempt.request.headers if self._is_secret(name)]
-        for ours, theirs in ((signed.canonical, error.canonical_request), (signed.text, error.string_to_sign)):
-            if theirs is not None:
-                for line in differences(ours.decode("latin-1"), theirs, self._secret_fields, secrets):
-                    yield Tell(line)
+        secrets = [value.decode("latin-1") for name, value in attempt.request.headers if self._is_secret(name, value)]
+        response = msgspec.structs.replace(response, body=_without(secrets, response.body))
+        for name, ours, theirs in (
+            ("canonical request", signed.canonical, error.canonical_request),
+            ("string to sign", signed.text, error.string_to_sign),
+        ):
+            lines = differences(ours.decode("latin-1"), theirs, self._secret_fields, secrets)
+            for line in (f"{name}: - ours, + the service's", *lines) if lines else ():
+                yield Tell(line)
         # Once the credentials have served, a signature that does not match has to do with its request.
         if meaning is Meaning.MISMATCH and self._is_proven:
             return FlowResult(response, note=said)
         return FlowResult(response, said)
 
-    def _is_secret(self, name: bytes) -> bool:
-        return name.decode("ascii").lower() in self._secret_fields
+    def _is_secret(self, name: bytes, value: bytes) -> bool:
+        """Whether a service that quotes the request must not be quoted with it. What is short is found anywhere."""
+        return len(value) >= SHORTEST_SECRET and name.decode("ascii").lower() in self._secret_fields
+
+
+def _without(secrets: list[str], body: bytes) -> bytes:
+    """The body of a rejection, which may quote the whole request."""
+    for secret in secrets:
+        body = body.replace(secret.encode("latin-1"), b"***")
+    return body
 
 
 def _hint(error: AwsError) -> str | None:

@@ -44,8 +44,9 @@ def apart_from(ahead: float) -> str:
     return f"{abs(ahead):,.0f} seconds {'ahead of' if ahead > 0 else 'behind'}"
 
 
-def differences(ours: str, theirs: str, secret_fields: Collection[str], secrets: Collection[str]) -> list[str]:
-    """The lines of two canonical requests, or strings to sign, that differ: "- " ours, "+ " theirs.
+def differences(ours: str, theirs: str | None, secret_fields: Collection[str], secrets: Collection[str]) -> list[str]:
+    """The lines of two canonical requests, or strings to sign, that differ: "- " ours, "+ " theirs; none where the
+    service has not said its own.
 
     The values of `secret_fields` (lower case) are hidden, that they differ is not; and so are `secrets`, wherever
     they stand.
@@ -57,6 +58,8 @@ def differences(ours: str, theirs: str, secret_fields: Collection[str], secrets:
             return f"{name}:***"
         return _without(line, secrets)[:LONGEST_LINE]
 
+    if theirs is None:
+        return []
     return list(_differing(ours.split("\n")[:MOST_LINES], theirs.split("\n")[:MOST_LINES], shown))
 
 

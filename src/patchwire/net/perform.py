@@ -235,7 +235,8 @@ def _with_error(reply: Reply, problem: str | None) -> Reply:
 def _proven(reply: Reply, result: FlowResult) -> tuple[Reply, FlowResult | None]:
     said = result.refusal or result.note
     if said is not None:
-        return _with_error(reply, said), result
+        response = msgspec.structs.replace(result.response, error=said)
+        return msgspec.structs.replace(reply, response=response), result
     if result.doubt is None:
         return reply, result
     problem = f"answered with {result.response.status}, but {result.doubt}"

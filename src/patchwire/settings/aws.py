@@ -141,18 +141,20 @@ def scope_of(place: str, aws: AwsFile) -> tuple[Scope, Service | None, Region | 
     if aws.service != CUSTOM:
         service = service_named(service_name)
         if service is None:
-            raise SettingsError(place, f"aws.service: {_unknown(service_name, service_hint(service_name), 'service')}")
+            raise SettingsError(place, _unknown("service", service_name, service_hint(service_name)))
         service_name = service.signing_name
     if aws.region != CUSTOM:
         region = region_named(region_name)
         if region is None:
-            raise SettingsError(place, f"aws.region: {_unknown(region_name, region_hint(region_name), 'region')}")
-    if aws.algorithm == "sigv4" and ("," in region_name or "*" in region_name):
+            raise SettingsError(place, _unknown("region", region_name, region_hint(region_name)))
+    elif aws.algorithm == "sigv4" and ("," in region_name or "*" in region_name):
         raise SettingsError(place, 'aws.custom_region: a set of regions needs algorithm = "sigv4a"')
-    try:
-        return Scope(region_name, service_name), service, region
-    except LocalProtocolError as error:
-        raise SettingsError(place, f"aws: {error}") from None
+    for key, region_part, service_part in (("service", "r", service_name), ("region", region_name, "s")):
+        try:
+            Scope(region_part, service_part)
+        except LocalProtocolError as error:
+            raise SettingsError(place, f"aws.custom_{key}: {error}") from None
+    return Scope(region_name, service_name), service, region
 
 
 def _chosen(place: str, key: str, name: str | None, custom: str | None) -> str:
@@ -167,8 +169,9 @@ def _chosen(place: str, key: str, name: str | None, custom: str | None) -> str:
     return custom
 
 
-def _unknown(name: str, hint: str, kind: str) -> str:
-    return f"{name[:80]!r} is no {kind} of the catalogue; {hint or f'name it as custom_{kind}, with {kind} = custom'}"
+def _unknown(kind: str, name: str, hint: str) -> str:
+    remedy = hint or f'give it as custom_{kind}, with {kind} = "custom"'
+    return f"aws.{kind}: {name[:80]!r} is no {kind} of the catalogue; {remedy}"
 
 
 def _check_credentials(place: str, aws: AwsFile) -> None:
