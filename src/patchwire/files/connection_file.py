@@ -78,17 +78,21 @@ def connection_from(
         key: Material(name, given[name] if name in given else _read_material(place, key, where / name))
         for key, name in material_names(connection).items()
     }
-    settings = _with_place(resolve(place, connection, secrets, material), where)
+    settings = _with_place(place, resolve(place, connection, secrets, material), where)
     _try_out(place, settings)
     return settings
 
 
-def _with_place(settings: ConnectionSettings, directory: Path) -> ConnectionSettings:
-    """The settings with the whole name of a file that will be read later on."""
+def _with_place(place: str, settings: ConnectionSettings, directory: Path) -> ConnectionSettings:
+    """The settings with the whole name of a file that will be read later on, whatever the directory is then."""
     aws = settings.aws
     if aws is None or aws.credentials_file is None:
         return settings
-    whole = str(directory / Path(aws.credentials_file).expanduser())
+    try:
+        whole = str((directory / Path(aws.credentials_file).expanduser()).absolute())
+    except RuntimeError:
+        problem = f"aws.credentials_file: {aws.credentials_file!r}: there is no such home directory"
+        raise SettingsError(place, problem) from None
     return msgspec.structs.replace(settings, aws=msgspec.structs.replace(aws, credentials_file=whole))
 
 
