@@ -104,6 +104,14 @@ def test_keys_of_the_connection_file_are_not_loaded() -> None:
     assert failure(credentials="keys").startswith('aws.credentials: with "keys" they stand in the connection file')
 
 
+def test_the_chain_is_asked_for_the_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "patchwire.files.aws_credentials.chain_credentials", lambda name: AwsCredentials(f"A{name}", "s")
+    )
+    assert load(credentials="chain", profile="svc").access_key == "Asvc"
+    assert load(credentials="chain").access_key == "ANone"
+
+
 # --- profile: which
 
 

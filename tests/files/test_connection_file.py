@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,79 @@ def test_a_faulty_secret_is_named_by_its_file_and_key_without_its_text(tmp_path:
         load_connection(path)
     assert str(caught.value).startswith(f"{path}: headers.Authorization: ")
     assert "canary" not in str(caught.value)
+
+
+# --- [aws]
+
+AWS = 'base_url = "http://h"\nauthentication = "aws"\n[aws]\nservice = "apigateway"\nregion = "eu-central-1"\n'
+PROFILE = AWS + 'credentials = "profile"\n'
+KEYS = "[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = canary\n"
+
+
+@pytest.fixture
+def without_aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.mark.usefixtures("without_aws")
+def test_a_file_of_aws_credentials_is_found_beside_the_connection_file_wherever_the_program_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "keys").write_text(KEYS, "utf-8")
+    write(tmp_path, PROFILE + 'credentials_file = "keys"')
+    for directory, path in (("elsewhere", "../crm.toml"), ("", "crm.toml")):
+        monkeypatch.chdir(tmp_path / directory)
+        aws = load_connection(path).aws
+        assert aws is not None
+        assert aws.credentials_file is not None
+        monkeypatch.chdir("/")
+        assert Path(aws.credentials_file).samefile(tmp_path / "keys")
+
+
+@pytest.mark.usefixtures("without_aws")
+@pytest.mark.parametrize("name", ["{}/keys", "~/keys"])
+def test_a_file_of_aws_credentials_may_have_its_whole_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / "keys").write_text(KEYS, "utf-8")
+    aws = load_connection(write(tmp_path, f'{PROFILE}credentials_file = "{name.format(tmp_path)}"')).aws
+    assert aws is not None
+    assert aws.credentials_file == str(tmp_path / "keys")
+
+
+@pytest.mark.usefixtures("without_aws")
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('credentials = "environment"', "aws.credentials: the environment variable AWS_ACCESS_KEY_ID is not set"),
+        ('credentials = "profile"', "aws.credentials: {}/.aws/credentials: no such file or directory: "),
+        (
+            'credentials = "profile"\ncredentials_file = "none"',
+            "aws.credentials_file: {}/none: no such file or direct",
+        ),
+        ('credentials = "profile"\ncredentials_file = "."', "aws.credentials_file: {}: is a directory"),
+        ('credentials = "profile"\ncredentials_file = "~nobody-of-this-name/x"', "aws.credentials_file: '~nobody-of-"),
+        ('credentials = "profile"\ncredentials_file = "a\\u0000"', "aws.credentials_file: '{}/a\\x00': embedded null"),
+        ('credentials = "profile"\ncredentials_file = "keys"\nprofile = "x"', "aws.profile: {}/keys holds no profile"),
+        ('access_key = "AKIDEXAMPLE"\nsecret_key = "literal:canary key"', "aws: the secret key is empty, or holds a"),
+        ('access_key = "a b"\nsecret_key = "literal:canary"', "aws: the access key is no AWS access key"),
+    ],
+)
+def test_aws_credentials_that_cannot_be_are_named_with_the_connection_file(
+    tmp_path: Path, text: str, problem: str
+) -> None:
+    (tmp_path / "keys").write_text(KEYS, "utf-8")
+    path = write(tmp_path, AWS + text)
+    with pytest.raises(SettingsError) as caught:
+        load_connection(path)
+    assert str(caught.value).startswith(f"{path}: {problem.replace('{}', str(tmp_path))}"), str(caught.value)
+    assert str(caught.value).isprintable()
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("without_aws")
+def test_the_chain_is_not_asked_when_a_connection_is_loaded(tmp_path: Path) -> None:
+    aws = load_connection(write(tmp_path, AWS + 'credentials = "chain"\nprofile = "none"')).aws
+    assert aws is not None
+    assert (aws.credentials, aws.profile) == ("chain", "none")

@@ -121,6 +121,7 @@ def _explained(error: Exception, profile: str | None) -> CredentialsError:
     return fault(KEY, f"botocore could not get them ({type(error).__name__}): {look}")
 
 
+_UNREACHABLE: Final = "a service that gives them cannot be reached: see the network and AWS_ENDPOINT_URL_*"
 _REMEDIES: Final = {
     "SSOError": "the SSO session has ended, or was not begun: aws sso login{option}",
     "TokenRetrievalError": "the SSO session has ended, or was not begun: aws sso login{option}",
@@ -128,7 +129,8 @@ _REMEDIES: Final = {
     "RefreshWithMFAUnsupportedError": "the role's session has ended, and another needs an MFA code: start again",
     "MissingDependencyException": "botocore needs another package for this profile: pip install 'botocore[crt]'",
     "MetadataRetrievalError": "the metadata service gave no credentials: see which role the machine has",
-    "HTTPClientError": "a service that gives them cannot be reached: see the network and AWS_ENDPOINT_URL_*",
+    "ConnectionError": _UNREACHABLE,
+    "HTTPClientError": _UNREACHABLE,
     "NoRegionError": "the profile needs a region to get them: add region = ... to it in ~/.aws/config",
     "InvalidConfigError": "the profile is contradictory: see what  aws sts get-caller-identity{option}  says",
     "RuntimeError": "what botocore has found has ended already: renew it where it comes from",
