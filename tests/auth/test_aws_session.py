@@ -93,6 +93,24 @@ def test_later_credentials_that_are_not_there_yet_are_looked_for_again_after_a_p
     assert current(of, NOW + 800 + PAUSE, ENDING) == (ENDING, 1)
 
 
+def test_later_credentials_that_cannot_be_had_fail_nobody_while_there_are_others() -> None:
+    of = session()
+    asking = begun(of, NOW + 900)
+    with pytest.raises(StopIteration) as stop:
+        asking.throw(CredentialsError("gone", origin=""))
+    assert stop.value.value is ENDING
+    assert current(of, NOW + 900 + PAUSE - 1) == (ENDING, 0)
+    with pytest.raises(CredentialsError, match="gone"):
+        begun(of, NOW + 1000).throw(CredentialsError("gone", origin=""))
+
+
+def test_rejected_keys_are_known_again_whatever_end_they_are_given() -> None:
+    of = session()
+    assert of.reject(ENDING)
+    with pytest.raises(CredentialsError, match=ENDED):
+        current(of, NOW, AwsCredentials("ASIA", "s", "one", expires_at=NOW + 5000))
+
+
 def test_credentials_that_are_loaded_when_they_have_ended_are_an_error_and_no_loop() -> None:
     of = session(None)
     with pytest.raises(CredentialsError, match=ENDED):

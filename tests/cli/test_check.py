@@ -86,8 +86,9 @@ signing_host = "monitoring.eu-west-1.amazonaws.com"
     ]  # fmt: skip
     assert re.fullmatch(r"aws\.credential_scope \d{8}/us-east-1/monitoring/aws4_request", lines[9])
     for line in ("aws.region us-east-1 (US East (N. Virginia))", "aws.signed_fields host, x-amz-*, Content-Type",
-                 "aws.signing_host monitoring.eu-west-1.amazonaws.com", "warning: host monitoring.eu-west-1.amazonaws.com"
-                 " is in eu-west-1, but region us-east-1 is signed for"):  # fmt: skip
+                 "aws.signing_host monitoring.eu-west-1.amazonaws.com",
+                 "warning: host monitoring.eu-west-1.amazonaws.com is in eu-west-1, but region us-east-1 is signed"
+                 " for"):  # fmt: skip
         assert line in lines
     assert "canary-" not in done.stdout.replace("env:CANARY", "")
 

@@ -757,7 +757,8 @@ def test_each_who_finds_no_credentials_is_told_why_and_nothing_is_sent() -> None
 
 
 def test_who_is_cancelled_while_credentials_are_loaded_leaves_that_to_the_next() -> None:
-    released, calls = threading.Event(), []
+    released = threading.Event()
+    calls: list[int] = []
 
     def load() -> AwsCredentials:
         calls.append(len(calls))

@@ -35,6 +35,14 @@ class AwsCredentials(Struct, frozen=True):
         token = "" if self.session_token is None else ", session_token=***"
         return f"AwsCredentials(access_key={self.access_key!r}, secret_key=***{token})"
 
+    def are_those_of(self, other: AwsCredentials | None) -> bool:
+        """Whether the other's keys are the same, whatever is known of their end."""
+        return other is not None and (self.access_key, self.secret_key, self.session_token) == (
+            other.access_key,
+            other.secret_key,
+            other.session_token,
+        )
+
     def expire_within(self, seconds: float, now: float) -> bool:
         """Whether they are known to end within so many seconds of `now`."""
         return self.expires_at is not None and self.expires_at - now <= seconds

@@ -54,7 +54,12 @@ class AwsSession:
                 continue
             if self._load is None or (credentials is not None and moment < self._not_before):
                 raise CredentialsError(ENDED, origin=self._origin)
-            yield from self._loaded(self._load, moment)
+            try:
+                yield from self._loaded(self._load, moment)
+            except CredentialsError:
+                if credentials is None or credentials.expire_within(0, moment):
+                    raise
+                self._not_before = moment + PAUSE  # they still serve, and later ones may come
 
     def is_current(self, credentials: AwsCredentials) -> bool:
         """Whether these are still in force."""
@@ -78,7 +83,7 @@ class AwsSession:
         try:
             loaded = yield Load(load)
             assert isinstance(loaded, AwsCredentials)  # noqa: S101 - what the driver of a flow has promised
-            if loaded == self._rejected:
+            if loaded.are_those_of(self._rejected):
                 raise CredentialsError(ENDED, origin=self._origin)
             self._credentials = loaded
             self._not_before = moment + PAUSE
