@@ -12,8 +12,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
-from timeit import timeit
 
 import httpx
 from httpx._auth import _DigestAuthChallenge
@@ -22,11 +20,8 @@ from requests.auth import HTTPDigestAuth
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent / "clients"))
 
-from batch_command import batch_command
-from cores import client_and_server_cores
-from measured_batch import run
-from tests.support.nginx import NGINX, nginx_server, pinned
-from workload import write_records
+from scheme_cost import measure_batches, measure_calls, print_batches
+from tests.support.nginx import NGINX
 
 from patchwire.auth import challenge, digest
 from patchwire.auth.credentials import Credentials
@@ -76,37 +71,6 @@ def fields() -> dict[str, Callable[[], object]]:
     }
 
 
-def measure_fields(rounds: int, number: int) -> dict[str, float]:
-    """Return the median of interleaved rounds, in microseconds."""
-    made = fields()
-    figures: dict[str, list[float]] = {name: [] for name in made}
-    for _ in range(rounds):
-        for name, make in made.items():
-            figures[name].append(timeit(make, number=number) / number * 1e6)
-    return {name: median(each) for name, each in figures.items()}
-
-
-def measure_batches(directory: Path, count: int, concurrency: int, rounds: int) -> dict[str, tuple[float, float]]:
-    """Return microseconds a record and records a second for each connection."""
-    client_core, server_core = client_and_server_cores()
-    records = write_records(directory / "records.ndjson", count)
-    figures: dict[str, list[tuple[float, float]]] = {name: [] for name in CONNECTIONS}
-    with (
-        nginx_server(directory / "asking", core=server_core, locations=LOCATIONS) as asking,
-        nginx_server(directory / "open", core=server_core) as open_to_all,
-    ):
-        for round_number in range(rounds):
-            for name, settings in CONNECTIONS.items():
-                server = asking if settings else open_to_all
-                connection = directory / "connection.toml"
-                connection.write_text(f'base_url = "{server.base_url}"\n{settings}', encoding="utf-8")
-                said = run(pinned(batch_command(connection, records, concurrency), client_core))
-                if said["applied"] != count:
-                    raise SystemExit(f"{name}, round {round_number}: {said}")
-                figures[name].append((said["cpu_seconds"] / count * 1e6, said["rate"]))
-    return {name: (median(c for c, _ in each), median(r for _, r in each)) for name, each in figures.items()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--records", type=int, default=50_000)
@@ -116,14 +80,14 @@ def main() -> None:
     options = parser.parse_args()
     if NGINX is None:
         raise SystemExit("nginx is not installed: apt-get install nginx-light")
-    made = measure_fields(options.rounds, options.fields)
+    made = measure_calls(fields(), options.rounds, options.fields)
     for name, microseconds in made.items():
         print(f"{name:22} {microseconds:6.2f} us {microseconds / made['requests']:5.2f} of requests")
     with tempfile.TemporaryDirectory() as directory:
-        figures = measure_batches(Path(directory), options.records, options.concurrency, options.rounds)
-    bare, bare_rate = figures["no authentication"]
-    for name, (cpu, rate) in figures.items():
-        print(f"{name:22} {cpu:6.1f} us {cpu - bare:+6.1f} us {rate:8.0f}/s {rate / bare_rate:5.2f}")
+        figures = measure_batches(
+            Path(directory), CONNECTIONS, LOCATIONS, options.records, options.concurrency, options.rounds
+        )
+    print_batches(figures)
 
 
 if __name__ == "__main__":
