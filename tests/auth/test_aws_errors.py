@@ -42,7 +42,14 @@ ECHO = (
             "no",
         ),
         (b'{"__type": "com.amazon.coral.service#ExpiredTokenException"}', None, "ExpiredTokenException", ""),
-        (b'{"code": "InvalidSignatureException", "message": 7}', None, "InvalidSignatureException", ""),
+        (
+            b'{"code": "InvalidSignatureException", "type": "Client", "message": 7}',
+            None,
+            "InvalidSignatureException",
+            "",
+        ),
+        (b'{"code": "InvalidToken", "message": "the CSRF token is old"}', None, "", "the CSRF token is old"),
+        (b"<fault><Code>InvalidToken</Code></fault>", None, "", ""),
         (b'{"code": 7}', None, "", ""),
         (b"[]", None, "", ""),
         (b"Forbidden", None, "", ""),
@@ -85,6 +92,7 @@ def test_what_the_service_has_signed_is_found_in_xml_and_in_a_message() -> None:
         ("ExpiredToken", "", Meaning.EXPIRED),
         ("InvalidAccessKeyId", "", Meaning.UNKNOWN_KEY),
         ("UnrecognizedClientException", "", Meaning.UNKNOWN_KEY),
+        ("XAmzContentSHA256Mismatch", "", Meaning.ANOTHER_BODY),
         ("AccessDeniedException", "", Meaning.NOT_ABOUT_IT),
         ("MissingAuthenticationTokenException", "", Meaning.NOT_ABOUT_IT),
         ("", "Signature expired", Meaning.NOT_ABOUT_IT),
@@ -92,6 +100,12 @@ def test_what_the_service_has_signed_is_found_in_xml_and_in_a_message() -> None:
 )
 def test_a_code_says_what_it_means_for_the_signature(code: str, message: str, meaning: Meaning) -> None:
     assert AwsError(code, message).meaning is meaning
+
+
+def test_a_denial_is_told_to_somebody_whom_the_service_knows() -> None:
+    assert AwsError("AccessDenied").is_denial
+    assert not AwsError("MissingAuthenticationTokenException").is_denial
+    assert repr(AwsError("X", "canary", "canary")) == "<AwsError X>"
 
 
 def test_only_the_beginning_of_a_body_is_looked_at() -> None:

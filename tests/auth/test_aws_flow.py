@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from patchwire.auth.aws_credentials import AwsCredentials
-from patchwire.auth.aws_flow import FRESH, MAX_CORRECTION, Algorithm, AwsAuthentication
+from patchwire.auth.aws_flow import FRESH, MAX_CORRECTION, SPENT, Algorithm, AwsAuthentication
 from patchwire.auth.aws_session import ENDED, AwsSession
 from patchwire.auth.aws_signing import Scope, Terms, terms_of
 from patchwire.auth.flow import Body, FlowResult, HashBody, Load, Send, Wait
@@ -145,9 +145,11 @@ def test_a_stream_that_has_gone_is_not_sent_again_for_a_clock() -> None:
     scope = Scope("us-east-1", "s3")
     request = request_to("PATCH", f"{ORIGIN}/a")
     answers = [refused("RequestTimeTooSkewed", date=b"Sun, 30 Aug 2015 13:36:00 GMT")]
-    sent, result, _ = converse(aws(scope=scope), request, answers, Body.ONE_SHOT)
-    assert len(sent) == 1
-    assert result.refusal is not None
+    authentication = aws(scope=scope)
+    sent, result, _ = converse(authentication, request, answers, Body.ONE_SHOT)
+    assert (len(sent), result.refusal, result.note) == (1, None, f"{SPENT} (RequestTimeTooSkewed)")
+    (sent_next,), _, _ = converse(authentication, request, [Response(200)], Body.ONE_SHOT)
+    assert date_of(sent_next) == "20150830T133600Z"
 
 
 def test_a_signature_that_has_waited_is_made_anew() -> None:
@@ -230,10 +232,6 @@ def test_where_there_is_nothing_to_sign_with_nothing_is_sent() -> None:
     next(flow)
     with pytest.raises(CredentialsError, match="no such profile"):
         flow.throw(CredentialsError("aws.profile: no such profile", origin=""))
-    over = AwsCredentials("ASIA", "s", "t", expires_at=NOW)
-    with pytest.raises(CredentialsError, match=ENDED) as caught:
-        next(aws(over).flow(patch()))
-    assert caught.value.origin == str(ORIGIN)
 
 
 # --- what is rejected
@@ -296,14 +294,44 @@ def test_once_the_credentials_have_served_a_mismatch_is_the_matter_of_its_reques
 def test_who_may_not_change_something_has_been_recognised() -> None:
     authentication = aws()
     denied = refused("AccessDeniedException")
-    assert converse(authentication, patch(), [denied])[1] == FlowResult(denied)
+    assert converse(authentication, patch(), [denied])[1] == FlowResult(denied, accepts=True)
     assert converse(authentication, patch(), [refused("SignatureDoesNotMatch")])[1].refusal is None
 
 
 def test_a_missing_route_of_an_api_gateway_is_no_missing_signature() -> None:
     _, result, _ = converse(aws(), patch(), [refused("MissingAuthenticationTokenException")])
-    assert result.refusal is None
+    assert (result.refusal, result.shows_acceptance) == (None, False)
     assert result.note == "an API Gateway says this of a path or method that it does not have"
+
+
+def test_a_403_that_no_service_of_aws_has_written_shows_nothing() -> None:
+    authentication = aws()
+    forbidden = Response(403, (), b"<html>Forbidden</html>")
+    assert converse(authentication, patch(), [forbidden])[1] == FlowResult(forbidden, accepts=False)
+    assert converse(authentication, patch(), [refused("SignatureDoesNotMatch")])[1].refusal is not None
+
+
+def test_a_server_that_asks_for_another_scheme_is_a_refusal() -> None:
+    _, result, _ = converse(aws(), patch(), [Response(401, ((b"WWW-Authenticate", b"Bearer"),))])
+    assert result.refusal == "the server asks for Bearer authentication, this connection signs for AWS"
+
+
+def test_a_body_that_was_changed_on_its_way_says_nothing_of_the_credentials() -> None:
+    _, result, _ = converse(aws(), patch(), [refused("XAmzContentSHA256Mismatch")])
+    assert (result.refusal, result.shows_acceptance) == (None, False)
+    assert result.note is not None
+    assert result.note.startswith("the body that came is not the one that was signed")
+
+
+def test_what_a_service_quotes_of_a_rejected_request_is_without_its_secrets() -> None:
+    token = AwsCredentials("ASIA", "canary/secret", "canary/token")
+    quoted = b'{"message": "canary/token canary%2Ftoken canary-cookie canary-key short"}'
+    request = patch(headers=[("Cookie", "canary-cookie"), ("X-Mine", "canary-key"), ("X-Api-Key", "short")])
+    answer = Response(403, ((b"x-amzn-ErrorType", b"SignatureDoesNotMatch"),), quoted)
+    _, result, _ = converse(aws(token, secret_fields=["x-mine"]), request, [answer])
+    assert result.response.body == b'{"message": "*** *** *** *** short"}'
+    assert result.refusal is not None
+    assert result.refusal.endswith("; it says: *** *** *** *** short")
 
 
 # --- bodies that are not in memory

@@ -8,6 +8,7 @@ from patchwire.auth.aws_rejection import LONGEST_LINE, MOST_LINES, apart_from, d
 from patchwire.auth.aws_signing import Scope, Signed
 
 KEYS = AwsCredentials("AKID", "canary-secret", "canary-token")
+SECRETS = ["canary-secret", "canary-token"]
 SIGNED = Signed((), b"PATCH\n/", b"AWS4\nhash")
 
 
@@ -25,6 +26,11 @@ SIGNED = Signed((), b"PATCH\n/", b"AWS4\nhash")
             AwsError("RequestExpired"),
             "the service finds the time of the signature wrong (RequestExpired): set this machine's clock by its own,"
             " 300 seconds ahead of this machine's",
+        ),
+        (
+            Meaning.ANOTHER_BODY,
+            AwsError("X"),
+            "the body that came is not the one that was signed (X): it was changed meanwhile, or on its way",
         ),
         (
             Meaning.MISMATCH,
@@ -55,13 +61,13 @@ SIGNED = Signed((), b"PATCH\n/", b"AWS4\nhash")
     ],
 )
 def test_a_rejection_says_what_is_wrong_and_what_to_do(meaning: Meaning, error: AwsError, said: str) -> None:
-    assert reason(meaning, error, KEYS, Scope("r", "s"), SIGNED, 300.0) == said
+    assert reason(meaning, error, KEYS, Scope("r", "s"), SIGNED, 300.0, SECRETS) == said
 
 
 def test_keys_without_a_token_are_not_said_to_have_one() -> None:
-    said = reason(Meaning.UNKNOWN_KEY, AwsError("X"), AwsCredentials("AKID", "s"), Scope("r", "s"), SIGNED, None)
+    said = reason(Meaning.UNKNOWN_KEY, AwsError("X"), AwsCredentials("AKID", "s"), Scope("r", "s"), SIGNED, None, ())
     assert said == "access key AKID is not accepted (X): check it"
-    said = reason(Meaning.SKEWED, AwsError("X"), KEYS, Scope("r", "s"), SIGNED, None)
+    said = reason(Meaning.SKEWED, AwsError("X"), KEYS, Scope("r", "s"), SIGNED, None, ())
     assert said.endswith("set this machine's clock by its own")
 
 

@@ -60,8 +60,19 @@ def test_what_is_still_good_serves_while_another_looks_for_later_ones() -> None:
     assert of.at_hand(NOW + 900) is LATER
 
 
-def test_what_has_ended_waits_for_who_loads() -> None:
-    of = session()
+def test_who_has_nothing_waits_for_who_loads_and_fails_with_it() -> None:
+    of = session(None)
+    asking, waiting = begun(of, NOW), of.current(lambda: NOW)
+    next(waiting)
+    with pytest.raises(CredentialsError, match="gone"):
+        asking.throw(CredentialsError("gone", origin=""))
+    with pytest.raises(CredentialsError, match="gone"):
+        waiting.send(None)
+    assert current(of, NOW) == (LATER, 1)
+
+
+def test_who_has_nothing_waits_for_who_loads() -> None:
+    of = session(None)
     asking, waiting = begun(of, NOW + 2000), of.current(lambda: NOW + 2000)
     assert next(waiting) == Wait(of.generation)
     before = of.generation
@@ -73,16 +84,11 @@ def test_what_has_ended_waits_for_who_loads() -> None:
     assert stop.value.value is LATER
 
 
-@pytest.mark.parametrize("end", ["closed", "failed"])
-def test_who_gives_up_loading_leaves_it_to_the_next(end: str) -> None:
+def test_who_gives_up_loading_leaves_it_to_the_next() -> None:
     of = session(None)
     asking, waiting = begun(of, NOW), of.current(lambda: NOW)
     assert next(waiting) == Wait(of.generation)
-    if end == "closed":
-        asking.close()
-    else:
-        with pytest.raises(CredentialsError, match="gone"):
-            asking.throw(CredentialsError("gone", origin=""))
+    asking.close()
     assert isinstance(waiting.send(None), Load)
 
 
@@ -91,6 +97,7 @@ def test_later_credentials_that_are_not_there_yet_are_looked_for_again_after_a_p
     assert current(of, NOW + 800, ENDING) == (ENDING, 1)
     assert current(of, NOW + 800 + PAUSE - 1, ENDING) == (ENDING, 0)
     assert current(of, NOW + 800 + PAUSE, ENDING) == (ENDING, 1)
+    assert current(of, NOW + 750, ENDING) == (ENDING, 1)  # the clock was set back: nobody waits for it
 
 
 def test_later_credentials_that_cannot_be_had_fail_nobody_while_there_are_others() -> None:
@@ -100,6 +107,7 @@ def test_later_credentials_that_cannot_be_had_fail_nobody_while_there_are_others
         asking.throw(CredentialsError("gone", origin=""))
     assert stop.value.value is ENDING
     assert current(of, NOW + 900 + PAUSE - 1) == (ENDING, 0)
+    assert of.reject(ENDING)
     with pytest.raises(CredentialsError, match="gone"):
         begun(of, NOW + 1000).throw(CredentialsError("gone", origin=""))
 
@@ -111,12 +119,9 @@ def test_rejected_keys_are_known_again_whatever_end_they_are_given() -> None:
         current(of, NOW, AwsCredentials("ASIA", "s", "one", expires_at=NOW + 5000))
 
 
-def test_credentials_that_are_loaded_when_they_have_ended_are_an_error_and_no_loop() -> None:
-    of = session(None)
-    with pytest.raises(CredentialsError, match=ENDED):
-        current(of, NOW + 2000, ENDING)
-    with pytest.raises(CredentialsError, match=ENDED):
-        current(session(load=None), NOW + 2000)
+def test_the_service_judges_whether_credentials_have_ended_and_not_our_clock() -> None:
+    assert current(session(None), NOW + 2000, ENDING) == (ENDING, 1)
+    assert current(session(load=None), NOW + 2000) == (ENDING, 0)
 
 
 def test_rejected_credentials_are_given_up_once_and_not_taken_again() -> None:
@@ -132,3 +137,12 @@ def test_rejected_credentials_are_given_up_once_and_not_taken_again() -> None:
     with pytest.raises(CredentialsError, match=ENDED):
         current(of, NOW)
     assert not session(load=None).reject(ENDING)
+
+
+def test_credentials_that_come_while_others_are_asked_for_are_taken_without_a_wait() -> None:
+    of = session()
+    asking, late = begun(of, NOW + 900), of.current(lambda: NOW + 900)
+    with pytest.raises(StopIteration) as stop:
+        next(late)
+    assert stop.value.value is ENDING
+    asking.close()

@@ -227,3 +227,12 @@ def test_a_pause_in_seconds_needs_no_clock_and_most_answers_ask_for_none() -> No
     assert Response(429, ((b"retry-after", b"7"), (b"Date", b"Sun, 06 Nov 1994 08:49:37 GMT"))).retry_after(0.0) == 7
     assert Response(429, ((b"Retry-After", b"soon"),)).retry_after(0.0) is None
     assert Response(200).retry_after(0.0) is None
+
+
+def test_the_proofs_of_a_presigned_request_are_not_shown() -> None:
+    target = "/a?X-Amz-Date=1&x-amz-signature=canary&X-Amz-Security-Token=canary%2F&b=X-Amz"
+    request = request_to("PATCH", f"http://h{target}")
+    assert repr(request) == (
+        "<Request PATCH http://h/a?X-Amz-Date=1&x-amz-signature=***&X-Amz-Security-Token=***&b=X-Amz,"
+        " 0 fields, 0 bytes>"
+    )

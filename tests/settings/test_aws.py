@@ -46,6 +46,15 @@ def test_service_and_region_of_the_catalogue_are_signed_for_by_their_signing_nam
     assert "canary" not in repr(found)
 
 
+def test_the_access_key_may_stand_where_secrets_do() -> None:
+    data = {"base_url": "https://h", "authentication": "aws", "aws": {**WHERE, **KEYS, "access_key": "env:KEY"}}
+    file = parse_connection("c", data)
+    assert set(secret_references("c", file)) == {"aws.access_key", "aws.secret_key"}
+    found = resolve("c", file, {"aws.access_key": Secret("AKIDEXAMPLE"), "aws.secret_key": Secret("s")}).aws
+    assert found is not None
+    assert found.access_key == "AKIDEXAMPLE"
+
+
 def test_a_file_does_not_show_a_literal_secret() -> None:
     data = {"base_url": "https://h", "authentication": "aws", "aws": {**WHERE, **KEYS, "secret_key": "literal:canary"}}
     file = parse_connection("c", data)
@@ -110,6 +119,13 @@ def test_custom_entries_win_where_custom_is_chosen() -> None:
         ),
         ({"signed_fields": ["X-Amz-Date"]}, "aws.signed_fields: X-Amz-Date always is"),
         ({"signing_host": "a b"}, "aws.signing_host: expected a host, with :PORT where it has one, got 'a b'"),
+        ({"signing_host": "a:b"}, "aws.signing_host: expected a host, with :PORT where it has one, got 'a:b'"),
+        ({"signed_fields": ["a b"]}, "aws.signed_fields: expected names of fields, got 'a b'"),
+        ({"service": None, "custom_service": "x"}, 'aws.service: missing; custom_service needs service = "custom"'),
+        (
+            {"base_url": "https://h/?x-amz%2ddate=1"},
+            "base_url: query: x-amz%2ddate is the signature's own: leave it out",
+        ),
         ({"signing_host": ""}, "aws.signing_host: expected a host, with :PORT where it has one, got ''"),
         ({"secret_key": "canary"}, "aws.secret_key: a secret must not stand here as bare text; write it as"),
         ({"secretkey": "env:X"}, "aws.secretkey: unknown key; remove it, or correct its spelling"),
@@ -135,6 +151,10 @@ def test_keys_that_cannot_be_sent_are_refused_unseen() -> None:
 def test_terms_are_those_of_the_service_but_for_what_is_said() -> None:
     assert settings().terms == Terms()
     assert settings(service="s3").terms == Terms(path=S3, sends_payload_hash=True)
+    assert settings(service="opensearchserverless", payload=None).terms == Terms(sends_payload_hash=True)
+    lattice = {"service": "custom", "custom_service": "vpc-lattice-svcs"}
+    assert settings("http://h", **lattice).terms == Terms(signs_payload=False)
+    assert settings(**lattice, payload="signed").terms == Terms()
     found = settings(
         payload="unsigned", sign_session_token=False, signed_fields=["If-Match"], signing_host="x.execute-api:444"
     )

@@ -19,8 +19,9 @@ UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
 EMPTY_HASH: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """SHA-256 of nothing."""
 NEVER_SIGNED: Final = frozenset(
-    b"authorization connection content-length expect keep-alive proxy-authenticate proxy-authorization"
-    b" proxy-connection te trailer transfer-encoding upgrade user-agent x-amzn-trace-id".split()
+    b"authorization connection content-length expect forwarded keep-alive proxy-authenticate proxy-authorization"
+    b" proxy-connection te trailer transfer-encoding upgrade user-agent via x-amzn-trace-id x-forwarded-for"
+    b" x-forwarded-host x-forwarded-port x-forwarded-proto".split()
 )
 """Fields (lower case) that whoever passes a request on may change, or that are not there yet when it is signed."""
 
@@ -52,6 +53,10 @@ class CanonicalRequest(Struct, frozen=True):
 
     text: bytes
     signed_headers: bytes
+
+    def __repr__(self) -> str:
+        """A session token may stand in the text."""
+        return f"<CanonicalRequest of {self.signed_headers.decode('latin-1')}>"
 
 
 def canonical_request(

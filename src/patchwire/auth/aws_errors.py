@@ -31,6 +31,8 @@ class Meaning(Enum):
     """The session of its credentials has ended."""
     UNKNOWN_KEY = auto()
     """The access key or the session token is not known."""
+    ANOTHER_BODY = auto()
+    """The body that came is not the one that was signed."""
     MISMATCH = auto()
     """It is not the one that the service has computed, or is for another region or service."""
 
@@ -42,6 +44,15 @@ class AwsError(Struct, frozen=True):
     message: str = ""
     canonical_request: str | None = None
     string_to_sign: str | None = None
+
+    def __repr__(self) -> str:
+        """What the service quotes may hold secrets."""
+        return f"<AwsError {self.code}>"
+
+    @property
+    def is_denial(self) -> bool:
+        """Whether it is told to somebody whom the service knows."""
+        return self.code in _DENIED
 
     @property
     def meaning(self) -> Meaning:
@@ -79,10 +90,15 @@ _MISMATCH = frozenset(
         "InvalidSignatureException",
         "SignatureDoesNotMatch",
         "UnsupportedSignatureException",
-        "XAmzContentSHA256Mismatch",
     }
 )
-_MEANINGS = ((_EXPIRED, Meaning.EXPIRED), (_UNKNOWN_KEY, Meaning.UNKNOWN_KEY), (_MISMATCH, Meaning.MISMATCH))
+_MEANINGS = (
+    (_EXPIRED, Meaning.EXPIRED),
+    (_UNKNOWN_KEY, Meaning.UNKNOWN_KEY),
+    (frozenset({"XAmzContentSHA256Mismatch"}), Meaning.ANOTHER_BODY),
+    (_MISMATCH, Meaning.MISMATCH),
+)
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 
 _about_time = re.compile(r"Signature expired|Signature not yet current").match
 _element = re.compile(r"<(Code|Message|CanonicalRequest|StringToSign)>([^<]*)</").findall
@@ -95,7 +111,7 @@ def error_in(response: Response) -> AwsError:
     """What the response says; an AwsError without code where it is none of AWS's."""
     body = response.body[:LONGEST].decode("utf-8", "replace")
     named = response.header(b"x-amzn-errortype")
-    if body.lstrip()[:1] == "<":
+    if body.lstrip()[:1] == "<" and "<Error" in body:
         found = {name: unescape(text) for name, text in reversed(_element(body))}
         code, message = found.get("Code", ""), found.get("Message", "")
         canonical, text = found.get("CanonicalRequest"), found.get("StringToSign")
@@ -116,7 +132,10 @@ def _members(body: str) -> tuple[str, str]:
     if not isinstance(content, dict):
         return "", ""
     lower = {name.lower(): value for name, value in content.items() if isinstance(value, str)}
-    return lower.get("__type") or lower.get("code") or "", lower.get("message") or ""
+    code = lower.get("__type", "")
+    if not code and lower.get("type") in ("Client", "Server"):  # as Glacier has it; else it is an application's own
+        code = lower.get("code", "")
+    return code, lower.get("message", "")
 
 
 def _short(code: str) -> str:

@@ -10,12 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from patchwire.auth import sigv4, sigv4a
-from patchwire.auth.aws_canonical import UNSIGNED_PAYLOAD
+from patchwire.auth.aws_canonical import UNSIGNED_PAYLOAD, strictly_encoded
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_errors import AwsError, Meaning, error_in
 from patchwire.auth.aws_rejection import apart_from, differences, reason
 from patchwire.auth.aws_session import AwsSession
 from patchwire.auth.aws_signing import S3_FAMILY, Scope, Signed, Terms, sign_with, terms_of, timestamp
+from patchwire.auth.challenge import parse
 from patchwire.auth.flow import (
     Answer,
     Body,
@@ -27,6 +28,7 @@ from patchwire.auth.flow import (
     Tell,
     accepts,
     as_a_stranger,
+    offers,
 )
 from patchwire.errors import CredentialsError, LocalProtocolError
 from patchwire.http.fields import http_date
@@ -43,7 +45,10 @@ REFUSING: Final = frozenset({400, 401, 403})
 """Statuses with which AWS services reject signatures, among other things."""
 
 SHORTEST_SECRET: Final = 8
-"""Octets."""
+"""Octets from which on a secret is looked for anywhere; a shorter one is part of many words."""
+SECRET_FIELDS: Final = frozenset({"authorization", "cookie", "x-amz-security-token", "x-api-key"})
+NO_SUCH_ROUTE: Final = "an API Gateway says this of a path or method that it does not have"
+SPENT: Final = "the body came from a stream and has gone: send it again, the signature will be right now"
 _SIGNERS: Final = {"sigv4": sigv4.signer, "sigv4a": sigv4a.signer}
 
 
@@ -81,7 +86,7 @@ class AwsAuthentication:
         self._clock = clock
         self._signer = _SIGNERS[algorithm]
         self._terms = terms_of(scope.service) if terms is None else terms
-        self._secret_fields = frozenset({"x-amz-security-token", "cookie", "x-api-key", *secret_fields})
+        self._secret_fields = frozenset({*SECRET_FIELDS, *secret_fields})
         self._offset = 0.0
         self._is_proven = False
 
@@ -107,17 +112,15 @@ class AwsAuthentication:
         untried = {Meaning.SKEWED, Meaning.EXPIRED}
         response = None
         while True:
-            at = self._clock()
-            credentials = self._session.at_hand(at)
+            credentials = self._session.at_hand(self._time())
             if credentials is None:
                 try:
-                    credentials = yield from self._session.current(self._clock)
+                    credentials = yield from self._session.current(self._time)
                 except CredentialsError as missing:
                     if response is None:
                         raise
                     return FlowResult(response, str(missing))
-                at = self._clock()
-            attempt = self._attempt(request, credentials, payload_hash, at)
+            attempt = self._attempt(request, credentials, payload_hash)
             unproven = Meaning.EXPIRED not in untried
             answer = yield Send(attempt.request, True, unproven, partial(self._is_good, attempt))
             if answer is None:
@@ -130,12 +133,13 @@ class AwsAuthentication:
             error = error_in(response)
             meaning = self._meaning(error, response, attempt)
             if meaning is Meaning.NOT_ABOUT_IT:
-                self._is_proven = self._is_proven or accepts(response)
-                return FlowResult(response, note=_hint(error))
-            if meaning in untried and body is not Body.ONE_SHOT:
+                return self._passed_by(error, response)
+            if meaning in untried:
                 untried.remove(meaning)
                 if (yield from self._remedy(meaning, response, attempt)):
-                    continue
+                    if body is not Body.ONE_SHOT:
+                        continue
+                    return FlowResult(response, note=f"{SPENT} ({error.code})")
             return (yield from self._rejection(meaning, error, response, attempt))
 
     def _hash_of(self, request: Request) -> Generator[Step, Answer, str]:
@@ -149,8 +153,12 @@ class AwsAuthentication:
             " bytes, as a file, or as a function that makes the stream"
         )
 
-    def _attempt(self, request: Request, credentials: AwsCredentials, payload_hash: str | None, at: float) -> _Attempt:
-        offset = self._offset
+    def _time(self) -> float:
+        """The service's time, as far as it is known."""
+        return self._clock() + self._offset
+
+    def _attempt(self, request: Request, credentials: AwsCredentials, payload_hash: str | None) -> _Attempt:
+        at, offset = self._clock(), self._offset
         date = timestamp(int(at + offset))
         signer = self._signer(credentials, self._scope, date[:8])
         signed = sign_with(signer, request, date, self._terms, payload_hash)
@@ -165,7 +173,7 @@ class AwsAuthentication:
 
     def _meaning(self, error: AwsError, response: Response, attempt: _Attempt) -> Meaning:
         meaning = error.meaning
-        if meaning is Meaning.MISMATCH:
+        if meaning is Meaning.MISMATCH or error.code == "AuthFailure":
             ahead = self._ahead(response)
             if ahead is not None and abs(ahead - attempt.offset) >= SKEW:
                 return Meaning.SKEWED
@@ -190,12 +198,21 @@ class AwsAuthentication:
         yield Tell(f"the service's clock is {apart_from(ahead)} ours: signatures follow it")
         return True
 
+    def _passed_by(self, error: AwsError, response: Response) -> FlowResult:
+        """The result of a response that does not speak of the signature: not of itself a sign that it was read."""
+        if response.status == 401:
+            asked = offers(parse(response.all_values(b"www-authenticate")))
+            return FlowResult(response, f"the server asks for {asked}, this connection signs for AWS")
+        if error.code.startswith("MissingAuthenticationToken"):
+            return FlowResult(response, note=NO_SUCH_ROUTE, accepts=False)
+        self._is_proven = self._is_proven or error.is_denial
+        return FlowResult(response, accepts=error.is_denial)
+
     def _rejection(
         self, meaning: Meaning, error: AwsError, response: Response, attempt: _Attempt
     ) -> Generator[Step, Answer, FlowResult]:
-        signed = attempt.signed
-        said = reason(meaning, error, attempt.credentials, self._scope, signed, self._ahead(response))
-        secrets = [value.decode("latin-1") for name, value in attempt.request.headers if self._is_secret(name, value)]
+        signed, secrets = attempt.signed, self._secrets_of(attempt)
+        said = reason(meaning, error, attempt.credentials, self._scope, signed, self._ahead(response), secrets)
         response = msgspec.structs.replace(response, body=_without(secrets, response.body))
         for name, ours, theirs in (
             ("canonical request", signed.canonical, error.canonical_request),
@@ -204,14 +221,19 @@ class AwsAuthentication:
             lines = differences(ours.decode("latin-1"), theirs, self._secret_fields, secrets)
             for line in (f"{name}: - ours, + the service's", *lines) if lines else ():
                 yield Tell(line)
-        # Once the credentials have served, a signature that does not match has to do with its request.
-        if meaning is Meaning.MISMATCH and self._is_proven:
-            return FlowResult(response, note=said)
+        # Once the credentials have served, a signature that is not right has to do with its request.
+        is_of_request = self._is_proven and meaning in (Meaning.MISMATCH, Meaning.SKEWED)
+        if is_of_request or meaning is Meaning.ANOTHER_BODY:
+            return FlowResult(response, note=said, accepts=False)
         return FlowResult(response, said)
 
-    def _is_secret(self, name: bytes, value: bytes) -> bool:
-        """Whether a service that quotes the request must not be quoted with it. What is short is found anywhere."""
-        return len(value) >= SHORTEST_SECRET and name.decode("ascii").lower() in self._secret_fields
+    def _secrets_of(self, attempt: _Attempt) -> list[str]:
+        """What a service that quotes the request must not be quoted with, also percent-encoded."""
+        secrets = [attempt.credentials.secret_key.encode("ascii")]
+        for name, value in attempt.request.headers:
+            if len(value) >= SHORTEST_SECRET and name.decode("ascii").lower() in self._secret_fields:
+                secrets.append(value)
+        return [form.decode("latin-1") for secret in secrets for form in (secret, strictly_encoded(secret))]
 
 
 def _without(secrets: list[str], body: bytes) -> bytes:
@@ -219,10 +241,3 @@ def _without(secrets: list[str], body: bytes) -> bytes:
     for secret in secrets:
         body = body.replace(secret.encode("latin-1"), b"***")
     return body
-
-
-def _hint(error: AwsError) -> str | None:
-    """What a code means that is taken amiss."""
-    if error.code.startswith("MissingAuthenticationToken"):
-        return "an API Gateway says this of a path or method that it does not have"
-    return None

@@ -17,21 +17,31 @@ LONGEST_MESSAGE: Final = 160
 
 
 def reason(
-    meaning: Meaning, error: AwsError, credentials: AwsCredentials, scope: Scope, signed: Signed, ahead: float | None
+    meaning: Meaning,
+    error: AwsError,
+    credentials: AwsCredentials,
+    scope: Scope,
+    signed: Signed,
+    ahead: float | None,
+    secrets: Collection[str],
 ) -> str:
-    """What is wrong, and the remedy. `ahead` are the seconds by which the service's clock is ahead of ours."""
+    """What is wrong, and the remedy. `ahead` are the seconds by which the service's clock is ahead of ours; of
+    `secrets` nothing that the service says is repeated.
+    """
     key, code = credentials.access_key, f" ({error.code})" if error.code else ""
     if meaning is Meaning.EXPIRED:
         return f"{ENDED}{code}"
     if meaning is Meaning.UNKNOWN_KEY:
         token = "" if credentials.session_token is None else " or its session token"
-        return f"access key {key}{token} is not accepted{code}: check it{_said(error, credentials)}"
+        return f"access key {key}{token} is not accepted{code}: check it{_said(error, secrets)}"
+    if meaning is Meaning.ANOTHER_BODY:
+        return f"the body that came is not the one that was signed{code}: it was changed meanwhile, or on its way"
     if meaning is Meaning.SKEWED:
         apart = "" if ahead is None else f", {apart_from(ahead)} this machine's"
         return f"the service finds the time of the signature wrong{code}: set this machine's clock by its own{apart}"
     if error.canonical_request is None:
         remedy = f"check the secret key, service {scope.service} and region {scope.region}"
-        return f"the signature with access key {key} was rejected{code}: {remedy}{_said(error, credentials)}"
+        return f"the signature with access key {key} was rejected{code}: {remedy}{_said(error, secrets)}"
     if error.canonical_request != signed.canonical.decode("latin-1"):
         return f"the signature was rejected{code}: the service has read the request otherwise, -v shows how"
     if error.string_to_sign not in (None, signed.text.decode("latin-1")):
@@ -70,9 +80,8 @@ def _differing(mine: list[str], other: list[str], shown: Callable[[str], str]) -
             yield from (f"+ {shown(line)}" for line in other[other_start:other_end])
 
 
-def _said(error: AwsError, credentials: AwsCredentials) -> str:
+def _said(error: AwsError, secrets: Collection[str]) -> str:
     """The first line of what the service has said."""
-    secrets = [credentials.secret_key, credentials.session_token or credentials.secret_key]
     line = _without(error.message.partition("\n")[0].strip(), secrets)
     shown = "".join(character for character in line if character.isprintable())[:LONGEST_MESSAGE]
     return f"; it says: {shown}" if shown else ""

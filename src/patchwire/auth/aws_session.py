@@ -10,14 +10,17 @@ from patchwire.auth.flow import Answer, Load, Step, Wait
 from patchwire.errors import CredentialsError
 
 MARGIN: Final = 300.0
-"""Seconds before their end from which on credentials are loaded anew, while they still serve."""
+"""Seconds before their end from which on later credentials are looked for, while they still serve."""
 PAUSE: Final = 30.0
-"""Seconds before credentials that are near their end are looked for again."""
+"""Seconds from one look for later ones to the next."""
 ENDED: Final = "the AWS session has ended: renew its credentials"
 
 
 class AwsSession:
-    """`load` gives the credentials, and may block; without it those given at first are all there are."""
+    """`load` gives the credentials, and may block; without it those given at first are all there are.
+
+    Whether credentials have ended is the service's to say, whose clock counts; ours says when to look for later ones.
+    """
 
     def __init__(
         self, credentials: AwsCredentials | None, load: Callable[[], AwsCredentials] | None, origin: str
@@ -26,7 +29,9 @@ class AwsSession:
         self._load = load
         self._origin = origin
         self._is_loading = False
-        self._not_before = 0.0
+        self._looked_at = float("-inf")
+        self._failures = 0
+        self._failure = ""
         self._rejected: AwsCredentials | None = None
         self.generation = 0
         """It grows whenever there may be other credentials."""
@@ -39,27 +44,20 @@ class AwsSession:
     def current(self, now: Callable[[], float]) -> Generator[Step, Answer, AwsCredentials]:
         """The credentials to sign with, loaded first where there are none, or where they are about to end.
 
-        CredentialsError where those there are have ended, and whatever `load` raises.
+        Raises what `load` raises where there are none, and CredentialsError where it gives those that were rejected.
         """
         while True:
             moment = now()
             credentials = self.at_hand(moment)
             if credentials is not None:
                 return credentials
-            credentials = self._credentials
-            if self._is_loading:
-                if credentials is not None and not credentials.expire_within(0, moment):
-                    return credentials  # another looks for later ones; these still serve
-                yield Wait(self.generation)
-                continue
-            if self._load is None or (credentials is not None and moment < self._not_before):
-                raise CredentialsError(ENDED, origin=self._origin)
-            try:
-                yield from self._loaded(self._load, moment)
-            except CredentialsError:
-                if credentials is None or credentials.expire_within(0, moment):
-                    raise
-                self._not_before = moment + PAUSE  # they still serve, and later ones may come
+            held = self._credentials
+            if not self._is_loading:
+                yield from self._loaded(moment)
+            elif held is not None:
+                return held
+            else:
+                yield from self._waited()
 
     def is_current(self, credentials: AwsCredentials) -> bool:
         """Whether these are still in force."""
@@ -74,19 +72,31 @@ class AwsSession:
         return self._load is not None
 
     def _is_due(self, credentials: AwsCredentials, moment: float) -> bool:
-        if credentials.expire_within(0, moment):
-            return True
-        return self._load is not None and credentials.expire_within(MARGIN, moment) and moment >= self._not_before
+        just_looked = 0 <= moment - self._looked_at < PAUSE
+        return self._load is not None and credentials.expire_within(MARGIN, moment) and not just_looked
 
-    def _loaded(self, load: Callable[[], AwsCredentials], moment: float) -> Generator[Step, Answer, None]:
+    def _waited(self) -> Generator[Step, Answer, None]:
+        """What fails for who loads fails for all who wait for it."""
+        failures = self._failures
+        yield Wait(self.generation)
+        if self._failures > failures:
+            raise CredentialsError(self._failure, origin=self._origin)
+
+    def _loaded(self, moment: float) -> Generator[Step, Answer, None]:
+        assert self._load is not None  # noqa: S101 - else there are credentials, which are never due
         self._is_loading = True
+        self._looked_at = moment
         try:
-            loaded = yield Load(load)
+            loaded = yield Load(self._load)
             assert isinstance(loaded, AwsCredentials)  # noqa: S101 - what the driver of a flow has promised
             if loaded.are_those_of(self._rejected):
                 raise CredentialsError(ENDED, origin=self._origin)
             self._credentials = loaded
-            self._not_before = moment + PAUSE
+        except CredentialsError as error:
+            if self._credentials is None:
+                self._failures += 1
+                self._failure = str(error)
+                raise
         finally:
             self._is_loading = False
             self.generation += 1

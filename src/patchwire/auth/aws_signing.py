@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final, Protocol
+from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
@@ -36,9 +37,10 @@ OWN_FIELDS: Final = frozenset(
 )
 """Fields (lower case) that are the signature's own: no request may bring them."""
 OWN_PARAMETERS: Final = frozenset(
-    b"X-Amz-Algorithm X-Amz-Credential X-Amz-Date X-Amz-Expires X-Amz-Region-Set X-Amz-Security-Token X-Amz-Signature"
-    b" X-Amz-SignedHeaders".split()
+    b"x-amz-algorithm x-amz-content-sha256 x-amz-credential x-amz-date x-amz-expires x-amz-region-set"
+    b" x-amz-security-token x-amz-signature x-amz-signedheaders".split()
 )
+"""Parameters of a query that are the signature's own, decoded and in lower case."""
 _scope_part = re.compile(r"[A-Za-z0-9._-]+").fullmatch
 _region_set = re.compile(r"[A-Za-z0-9*._-]+(?:,[A-Za-z0-9*._-]+)*").fullmatch
 
@@ -75,12 +77,16 @@ class Terms(Struct, frozen=True):
 
 
 GENERIC_TERMS: Final = Terms()
+_TERMS: Final = {
+    **dict.fromkeys(S3_FAMILY, Terms(path=S3, sends_payload_hash=True)),
+    "aoss": Terms(sends_payload_hash=True),
+    "vpc-lattice-svcs": Terms(signs_payload=False),
+}
 
 
-@lru_cache(maxsize=64)
 def terms_of(service: str) -> Terms:
     """How the service with this signing name wants its requests signed."""
-    return Terms(path=S3, sends_payload_hash=True) if service in S3_FAMILY else GENERIC_TERMS
+    return _TERMS.get(service, GENERIC_TERMS)
 
 
 class Signer(Protocol):
@@ -119,7 +125,7 @@ def check_query(target: bytes) -> None:
     """LocalProtocolError where the target has a signature in its query already."""
     for parameter in target.partition(b"?")[2].split(b"&"):
         name = parameter.partition(b"=")[0]
-        if name in OWN_PARAMETERS:
+        if unquote_to_bytes(name).lower() in OWN_PARAMETERS:
             raise LocalProtocolError(f"query: {name.decode('ascii')} is the signature's own: leave it out")
 
 
@@ -165,7 +171,7 @@ def sign_with(signer: Signer, request: Request, date: str, terms: Terms, payload
         check_query(request.target)
     lines = _to_be_signed(request, terms)
     lines += added
-    canonical = canonical_request(request.method, request.target, lines, payload_hash, terms.path)
+    canonical = canonical_request(request.method, _path_and_query(request), lines, payload_hash, terms.path)
     text = string_to_sign(signer.algorithm, canonical.text, signer.scope, date)
     value = b"%b Credential=%b, SignedHeaders=%b, Signature=%b" % (
         signer.algorithm,
@@ -214,6 +220,18 @@ def string_to_sign(algorithm: bytes, canonical: bytes, scope: bytes, date: str) 
         scope,
         sha256(canonical).hexdigest().encode("ascii"),
     )
+
+
+def _path_and_query(request: Request) -> bytes:
+    """The target in the form in which a service reads it (RFC 9112 section 3.2)."""
+    target = request.target
+    if target[:1] == b"/":
+        return target
+    _, absolute, rest = target.partition(b"://")
+    if not absolute:
+        raise LocalProtocolError(f"a request for {target.decode('ascii')} cannot be signed")
+    authority = re.split(rb"[/?]", rest, maxsplit=1)[0]
+    return rest[len(authority) :] or b"/"
 
 
 def _to_be_signed(request: Request, terms: Terms) -> list[tuple[bytes, bytes]]:

@@ -99,7 +99,7 @@ def _aws(settings: ConnectionSettings, aws: AwsSettings, written: ConnectionFile
     yield "aws.region", f"{aws.scope.region} ({'custom' if aws.region is None else aws.region.label})"
     yield "aws.algorithm", aws.algorithm
     yield "aws.credential_scope", aws.credential_scope(timestamp(int(now()))[:8])
-    yield "aws.payload", written.aws.payload
+    yield "aws.payload", "signed" if aws.terms.signs_payload else "unsigned"
     yield "aws.sign_session_token", _word(aws.terms.signs_token)
     fields = written.aws.signed_fields
     yield "aws.signed_fields", "all that may be" if fields is None else ", ".join(("host", "x-amz-*", *fields))

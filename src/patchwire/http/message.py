@@ -28,6 +28,7 @@ _BLANKS = (b" ", b"\t")
 _TARGET_CHARACTER = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})"
 _origin_form = re.compile(rb"/" + _TARGET_CHARACTER + rb"*").fullmatch
 _valid_start = re.compile(_TARGET_CHARACTER + rb"*").match
+_proof_in_query = re.compile(r"(X-Amz-(?:Signature|Security-Token))=[^&\s]*", re.IGNORECASE).sub
 # Absolute form, for proxies, and authority form, for CONNECT, may hold an IPv6 address in brackets.
 _other_form = re.compile(
     rb"(?:[A-Za-z][A-Za-z0-9+\-.]*://)?(?:\[[0-9A-Fa-f:.]+\])?" + _TARGET_CHARACTER + rb"*"
@@ -83,7 +84,7 @@ class Request(Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Names no field, since any may hold a secret."""
-        target = self.target.decode("latin-1")
+        target = shown_target(self.target.decode("latin-1"))
         return f"<Request {self.method} {self.origin}{target}, {len(self.headers)} fields, {len(self.body)} bytes>"
 
     def with_header(self, name: bytes, value: bytes) -> Request:
@@ -185,6 +186,11 @@ def split_url(url: str) -> tuple[Origin, bytes]:
     origin = Origin(parts.scheme, parts.hostname, port if port is not None else DEFAULT_PORTS[parts.scheme])
     target = (parts.path or "/") + (f"?{parts.query}" if "?" in url else "")
     return origin, target.encode("ascii")
+
+
+def shown_target(text: str) -> str:
+    """The text, which holds a request target, without the proofs of a presigned request."""
+    return _proof_in_query(r"\1=***", text)
 
 
 def first_value(headers: Headers, name: bytes) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from patchwire.auth.flow import FlowResult, Send, accepts
+from patchwire.auth.flow import FlowResult, Send
 from patchwire.auth.role import PROXY
 from patchwire.errors import CredentialsRejectedError
 
@@ -44,7 +44,7 @@ class CredentialsGate:
 
     def leave(self, result: FlowResult | None) -> None:
         """Let the next go. `result` is what became of the conversation, if it has come to an end."""
-        if result is not None and result.refusal is None and result.doubt is None and accepts(result.response):
+        if result is not None and result.shows_acceptance:
             self._open = True
         self._lock.release()
 

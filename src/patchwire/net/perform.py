@@ -10,7 +10,7 @@ import msgspec
 import trio
 
 from patchwire.auth.flow import Answer, Authentication, Body, Flow, FlowResult, HashBody, Load, Send, Step, Tell, Wait
-from patchwire.errors import PatchwireError, Sent, UnprovenResponseError
+from patchwire.errors import CredentialsError, LocalProtocolError, Sent, UnprovenResponseError
 from patchwire.http.message import Request, Response
 from patchwire.http.redirects import FOLLOWABLE, Redirects, redirected
 from patchwire.net.body import BodySource
@@ -64,9 +64,14 @@ class Performer:
         must is no response: the reply has an UnprovenResponseError in its place. Raises what `send` raises,
         CredentialsError and LocalProtocolError.
         """
-        first, hops, reply = request.origin, 0, None
+        first, hops, reply, result = request.origin, 0, None, None
         while True:
-            reply, result = await self._converse(request, send, source, reply)
+            try:
+                reply, result = await self._converse(request, send, source, reply)
+            except (CredentialsError, LocalProtocolError) as error:
+                if reply is None:
+                    raise
+                return _with_error(reply, f"the redirect is not followed: {error}"), result
             response = reply.response
             if response is None or response.status not in FOLLOWABLE:
                 return reply, result
@@ -206,7 +211,7 @@ async def _loaded(flow: Flow, step: Load) -> Step:
     """The flow's next step, once it has what it wants to be read, or the error that came of it."""
     try:
         loaded = await trio.to_thread.run_sync(step.read, abandon_on_cancel=True)
-    except PatchwireError as error:
+    except Exception as error:
         return flow.throw(error)
     return flow.send(loaded)
 

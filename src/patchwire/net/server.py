@@ -15,7 +15,7 @@ import trio
 from msgspec import Struct
 
 from patchwire.errors import LocalProtocolError
-from patchwire.http.message import Origin, Request, Response
+from patchwire.http.message import Origin, Request, Response, shown_target
 from patchwire.loopback.app import Change, refused_asterisk, refused_method
 from patchwire.loopback.documents import Document
 from patchwire.loopback.ledger import applied_line
@@ -217,7 +217,7 @@ class _Connection:
         if not isinstance(head, h11.Request):
             return None
         self._method = head.method.decode("ascii")
-        self._log("<", f"{self._method} {head.target.decode('ascii')}", head.headers.raw_items())
+        self._log("<", f"{self._method} {shown_target(head.target.decode('ascii'))}", head.headers.raw_items())
         request = self._request(head)
         if self._must_ask_for_body(request):
             refusal = self._server.refuse(request)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from patchwire.auth.challenge import parameters
 from patchwire.http.fields import FieldSyntaxError
+from patchwire.http.message import shown_target
 from patchwire.settings.secret import SECRET_FIELDS
 
 WireLog = Callable[[str], None]
@@ -84,4 +85,7 @@ def sent_head(head: bytes, secret_fields: frozenset[bytes]) -> list[str]:
     """The request head in `head`, which we serialised ourselves, line by line and redacted."""
     first, *fields = head.partition(b"\r\n\r\n")[0].split(b"\r\n")
     pairs = (line.split(b": ", 1) for line in fields)
-    return [first.decode("latin-1"), *field_lines(((name, value) for name, value in pairs), secret_fields)]
+    return [
+        shown_target(first.decode("latin-1")),
+        *field_lines(((name, value) for name, value in pairs), secret_fields),
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -25,6 +27,8 @@ AWS_WORDS: Final = {
     "aws.payload": ("signed", "unsigned"),
 }
 _SCOPES: Final = {"sigv4": sigv4.credential_scope, "sigv4a": sigv4a.credential_scope}
+_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_host_and_port = re.compile(r"(?:[A-Za-z0-9\-._~]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?").fullmatch
 _KEYS: Final = ("access_key", "secret_key", "session_token")
 
 
@@ -42,7 +46,7 @@ class AwsFile(Struct, frozen=True, forbid_unknown_fields=True):
     session_token: str | None = None
     profile: str | None = None
     credentials_file: str | None = None
-    payload: Literal["signed", "unsigned"] = "signed"
+    payload: Literal["signed", "unsigned"] | None = None
     sign_session_token: bool = True
     signed_fields: tuple[str, ...] | None = None
     signing_host: str | None = None
@@ -62,6 +66,7 @@ class AwsSettings(Struct, frozen=True):
     region: Region | None = None
     credentials: CredentialsFrom = "keys"
     access_key: str = ""
+    """No secret: it stands in every request, and in the log."""
     secret_key: Secret = Secret("")
     session_token: Secret | None = None
     profile: str | None = None
@@ -95,17 +100,20 @@ def check_aws(place: str, aws: AwsFile, scheme: str) -> None:
         raise SettingsError(place, 'aws.payload: "unsigned" needs a base_url of https://, lest the body be changed')
     for name in aws.signed_fields or ():
         lower = name.lower().encode("utf-8")
+        if not _token(name):
+            raise SettingsError(place, f"aws.signed_fields: expected names of fields, got {name!r}")
         if lower in NEVER_SIGNED or lower in OWN_FIELDS:
             problem = f"aws.signed_fields: {name} cannot be signed, since it may change on the way"
             raise SettingsError(place, problem if lower in NEVER_SIGNED else f"aws.signed_fields: {name} always is")
     host = aws.signing_host
-    if host is not None and (not host.isascii() or not host.isprintable() or " " in host or "/" in host or not host):
+    if host is not None and not _host_and_port(host):
         raise SettingsError(place, f"aws.signing_host: expected a host, with :PORT where it has one, got {host!r}")
     scope_of(place, aws)
 
 
-def aws_settings(place: str, aws: AwsFile, secret_key: Secret | None, session_token: Secret | None) -> AwsSettings:
-    """The settings, with the texts of the secrets. SettingsError where these are none."""
+def aws_settings(place: str, aws: AwsFile, secrets: Mapping[str, Secret]) -> AwsSettings:
+    """The settings, with the texts of the secrets by their keys."""
+    access_key = secrets.get("aws.access_key")
     scope, service, region = scope_of(place, aws)
     known = terms_of(scope.service)
     fields = (
@@ -116,7 +124,7 @@ def aws_settings(place: str, aws: AwsFile, secret_key: Secret | None, session_to
         terms=Terms(
             path=known.path,
             sends_payload_hash=known.sends_payload_hash,
-            signs_payload=aws.payload == "signed",
+            signs_payload=known.signs_payload if aws.payload is None else aws.payload == "signed",
             signs_token=aws.sign_session_token,
             signed_fields=fields,
             host=None if aws.signing_host is None else aws.signing_host.encode("ascii"),
@@ -125,9 +133,9 @@ def aws_settings(place: str, aws: AwsFile, secret_key: Secret | None, session_to
         service=service,
         region=region,
         credentials=aws.credentials,
-        access_key=aws.access_key or "",
-        secret_key=Secret("") if secret_key is None else secret_key,
-        session_token=session_token,
+        access_key=aws.access_key or "" if access_key is None else access_key.reveal(),
+        secret_key=secrets.get("aws.secret_key", Secret("")),
+        session_token=secrets.get("aws.session_token"),
         profile=aws.profile,
         credentials_file=aws.credentials_file,
     )
@@ -159,7 +167,8 @@ def scope_of(place: str, aws: AwsFile) -> tuple[Scope, Service | None, Region | 
 
 def _chosen(place: str, key: str, name: str | None, custom: str | None) -> str:
     if name is None:
-        raise SettingsError(place, f'aws.{key}: missing; authentication = "aws" needs it')
+        needs = 'authentication = "aws" needs it' if custom is None else f'custom_{key} needs {key} = "custom"'
+        raise SettingsError(place, f"aws.{key}: missing; {needs}")
     if name != CUSTOM:
         if custom is not None:
             raise SettingsError(place, f'aws.custom_{key}: applies only with {key} = "custom"')

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from patchwire.auth.aws_signing import is_of_signature
+from patchwire.auth.aws_signing import check_query, is_of_signature
 from patchwire.auth.credentials import Charset
 from patchwire.auth.digest import ALGORITHMS, PROTECTIONS, Protection, algorithm_named
 from patchwire.errors import LocalProtocolError, SettingsError
@@ -174,10 +174,11 @@ def secret_references(place: str, connection: ConnectionFile) -> dict[str, Secre
         text = getattr(getattr(connection, table), key)
         if text is not None:
             references[f"{table}.{key}"] = _reference(place, f"{table}.{key}", text)
-    for name, text in connection.headers.items():
+    bare = {"aws.access_key": connection.aws.access_key or ""}
+    for key, text in (bare | {f"headers.{name}": text for name, text in connection.headers.items()}).items():
         reference = parse_reference(text)
         if reference is not None:
-            references[f"headers.{name}"] = reference
+            references[key] = reference
     return references
 
 
@@ -230,7 +231,7 @@ def resolve(
 def _aws(place: str, connection: ConnectionFile, secrets: dict[str, Secret]) -> AwsSettings | None:
     if connection.authentication != "aws":
         return None
-    return aws_settings(place, connection.aws, secrets.get("aws.secret_key"), secrets.get("aws.session_token"))
+    return aws_settings(place, connection.aws, secrets)
 
 
 def _tls(tls: TlsFile, secrets: dict[str, Secret], material: dict[str, Material]) -> TlsSettings:
@@ -315,7 +316,12 @@ def _check_authentication(place: str, connection: ConnectionFile) -> None:
         if scheme != table and getattr(connection, table) != unset:
             raise SettingsError(place, f'{table}: has no use with authentication = "{scheme}"')
     if scheme == "aws":
-        check_aws(place, connection.aws, split_url(connection.base_url)[0].scheme)
+        origin, target = split_url(connection.base_url)
+        check_aws(place, connection.aws, origin.scheme)
+        try:
+            check_query(target)
+        except LocalProtocolError as error:
+            raise SettingsError(place, f"base_url: {error}") from None
     if scheme in ("none", "aws"):
         return
     for key in ("user", "password"):
