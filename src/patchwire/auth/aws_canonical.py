@@ -19,9 +19,9 @@ UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
 EMPTY_HASH: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """SHA-256 of nothing."""
 NEVER_SIGNED: Final = frozenset(
-    b"authorization connection content-length expect forwarded keep-alive proxy-authenticate proxy-authorization"
-    b" proxy-connection te trailer transfer-encoding upgrade user-agent via x-amzn-trace-id x-forwarded-for"
-    b" x-forwarded-host x-forwarded-port x-forwarded-proto".split()
+    b"authorization baggage connection content-length expect forwarded keep-alive proxy-authenticate"
+    b" proxy-authorization proxy-connection te traceparent tracestate trailer transfer-encoding upgrade user-agent via"
+    b" x-amzn-trace-id x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto".split()
 )
 """Fields (lower case) that whoever passes a request on may change, or that are not there yet when it is signed."""
 
