@@ -258,5 +258,6 @@ def _authority(origin: Origin) -> bytes:
 
 def _with_query(target: bytes, parameters: list[tuple[bytes, bytes]]) -> bytes:
     added = b"&".join([name + b"=" + strictly_encoded(value) for name, value in parameters])
-    mark = b"?" if b"?" not in target else b"" if target[-1:] in (b"?", b"&") else b"&"
+    _, begun, query = target.partition(b"?")
+    mark = b"?" if not begun else b"" if not query or query.endswith(b"&") else b"&"
     return target + mark + added
