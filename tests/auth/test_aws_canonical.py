@@ -365,3 +365,8 @@ def test_the_canonical_request_of_every_presigned_case_is_met(case: SigningCase)
 def test_the_canonical_request_of_every_older_case_is_met(case: OlderCase) -> None:
     found = canonical_request(case.raw.method, case.raw.target, case.signed_fields, payload_hash_of(case.raw.body))
     assert found.text == case.text("creq")
+
+
+def test_what_a_canonical_request_prints_holds_none_of_its_values() -> None:
+    found = canonical_request("PATCH", b"/", [(b"Host", b"h"), (b"X-Amz-Security-Token", b"canary")], EMPTY_HASH)
+    assert repr(found) == "<CanonicalRequest of host;x-amz-security-token>"

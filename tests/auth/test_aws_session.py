@@ -139,9 +139,9 @@ def test_rejected_credentials_are_given_up_once_and_not_taken_again() -> None:
     assert not session(load=None).reject(ENDING)
 
 
-def test_credentials_that_come_while_others_are_asked_for_are_taken_without_a_wait() -> None:
+def test_nobody_who_has_credentials_waits_for_a_load_that_takes_long() -> None:
     of = session()
-    asking, late = begun(of, NOW + 900), of.current(lambda: NOW + 900)
+    asking, late = begun(of, NOW + 900), of.current(lambda: NOW + 900 + PAUSE)
     with pytest.raises(StopIteration) as stop:
         next(late)
     assert stop.value.value is ENDING

@@ -432,3 +432,33 @@ def test_the_string_to_sign_of_every_case_is_met(case: SigningCase, form: str) -
 def test_the_string_to_sign_of_every_older_case_is_met(case: OlderCase) -> None:
     found = string_to_sign(ALGORITHMS["v4"], case.text("creq"), SCOPES["v4"], "20150830T123600Z")
     assert found == case.text("sts")
+
+
+@pytest.mark.parametrize(
+    ("target", "read"),
+    [(b"http://h/a%20b?c=d", "/a%2520b|c=d"), (b"https://[::1]:8443?c=d", "/|c=d"), (b"http://h", "/|")],
+)
+def test_a_target_in_absolute_form_is_signed_as_the_service_reads_it(target: bytes, read: str) -> None:
+    found = signed(patch(target)).canonical.decode().split("\n")
+    path, _, query = read.partition("|")
+    assert found[1:3] == [path, query]
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "CONNECT"])
+def test_what_has_no_path_is_not_signed(method: str) -> None:
+    target = b"*" if method == "OPTIONS" else b"h:443"
+    with pytest.raises(LocalProtocolError, match="cannot be signed"):
+        signed(Request(method, ORIGIN, target))
+
+
+@pytest.mark.parametrize("given", ["", "AB" * 32, "ab" * 31, "unsigned-payload", "\u00e9" * 64])
+def test_what_is_no_payload_hash_is_refused(given: str) -> None:
+    with pytest.raises(LocalProtocolError, match="64 hexadecimal digits in lower case, or UNSIGNED-PAYLOAD"):
+        signed(patch(), payload_hash=given)
+
+
+@pytest.mark.parametrize(
+    ("service", "field"), [("aoss", payload_hash_of(b"")), ("vpc-lattice-svcs", UNSIGNED_PAYLOAD)]
+)
+def test_services_with_demands_of_their_own_get_them(service: str, field: str) -> None:
+    assert fields_of(signed(patch(), terms_of(service)))["x-amz-content-sha256"] == field

@@ -41,6 +41,7 @@ OWN_PARAMETERS: Final = frozenset(
     b" x-amz-security-token x-amz-signature x-amz-signedheaders".split()
 )
 """Parameters of a query that are the signature's own, decoded and in lower case."""
+_hash = re.compile(r"[0-9a-f]{64}").fullmatch
 _scope_part = re.compile(r"[A-Za-z0-9._-]+").fullmatch
 _region_set = re.compile(r"[A-Za-z0-9*._-]+(?:,[A-Za-z0-9*._-]+)*").fullmatch
 
@@ -155,7 +156,9 @@ class Signed(Struct, frozen=True):
 
 def sign_with(signer: Signer, request: Request, date: str, terms: Terms, payload_hash: str | None) -> Signed:
     """The request's signature, at a `timestamp` of the signer's day. LocalProtocolError where it cannot be signed."""
-    if payload_hash is None:
+    if payload_hash is not None:
+        _check_hash(payload_hash)
+    else:
         payload_hash = payload_hash_of(request.body) if terms.signs_payload else UNSIGNED_PAYLOAD
     added = [(b"X-Amz-Date", date.encode("ascii")), *signer.fields]
     if terms.sends_payload_hash or payload_hash == UNSIGNED_PAYLOAD:
@@ -171,7 +174,7 @@ def sign_with(signer: Signer, request: Request, date: str, terms: Terms, payload
         check_query(request.target)
     lines = _to_be_signed(request, terms)
     lines += added
-    canonical = canonical_request(request.method, _path_and_query(request), lines, payload_hash, terms.path)
+    canonical = canonical_request(request.method, _path_and_query(request.target), lines, payload_hash, terms.path)
     text = string_to_sign(signer.algorithm, canonical.text, signer.scope, date)
     value = b"%b Credential=%b, SignedHeaders=%b, Signature=%b" % (
         signer.algorithm,
@@ -206,7 +209,7 @@ def presigned(signer: Signer, request: Request, date: str, expires: int, terms: 
     target = _with_query(request.target, parameters)
     signs_payload = terms.signs_payload and not terms.sends_payload_hash
     payload_hash = payload_hash_of(request.body) if signs_payload else UNSIGNED_PAYLOAD
-    canonical = canonical_request(request.method, target, lines, payload_hash, terms.path)
+    canonical = canonical_request(request.method, _path_and_query(target), lines, payload_hash, terms.path)
     proof = signer.signature(string_to_sign(signer.algorithm, canonical.text, signer.scope, date))
     target = _with_query(target, [*late, (b"X-Amz-Signature", proof)])
     return Request(request.method, request.origin, target, request.headers, request.body)
@@ -222,9 +225,13 @@ def string_to_sign(algorithm: bytes, canonical: bytes, scope: bytes, date: str) 
     )
 
 
-def _path_and_query(request: Request) -> bytes:
+def _check_hash(payload_hash: str) -> None:
+    if payload_hash != UNSIGNED_PAYLOAD and not _hash(payload_hash):
+        raise LocalProtocolError("a payload hash is 64 hexadecimal digits in lower case, or UNSIGNED-PAYLOAD")
+
+
+def _path_and_query(target: bytes) -> bytes:
     """The target in the form in which a service reads it (RFC 9112 section 3.2)."""
-    target = request.target
     if target[:1] == b"/":
         return target
     _, absolute, rest = target.partition(b"://")
