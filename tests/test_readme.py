@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -195,6 +196,29 @@ def test_the_digest_function_of_the_readme_is_called_as_it_is_written() -> None:
     names: dict[str, object] = {}
     exec(block("python", "digest.authorization("), names)
     assert str(names["field"]).startswith('Digest username="svc", realm="r", nonce="n", uri="/a", response="')
+
+
+def test_aws_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
+    serve, check, batch = (shlex.split(line)[1:] for line in block("", "batch aws.toml").splitlines())
+    (tmp_path / "people.ndjson").write_text('{"path": "/people/1", "body": {"name": "Ada"}}\n' * 3, "utf-8")
+    variables = environment(CRM_PASSWORD="wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+    assert serve[:3] == ["serve", "--port", "8082"]
+    with serving("--port", "0", *serve[3:], env=variables) as url:
+        connection = block("toml", "# aws.toml").replace("http://127.0.0.1:8082", url)
+        (tmp_path / "aws.toml").write_text(connection, "utf-8")
+        done = patchwire(*check, cwd=tmp_path, env=variables)
+        assert "aws.service execute-api (execute-api, " in done.stdout, done.stderr
+        done = patchwire(*batch, cwd=tmp_path, env=variables)
+    assert done.returncode == 0, done.stderr
+    assert "applied 3" in done.stdout
+
+
+def test_the_aws_functions_of_the_readme_are_called_as_they_are_written() -> None:
+    names: dict[str, Any] = {}
+    exec(block("python", "sigv4.presign("), names)
+    assert [name for name, _ in names["fields"]] == [b"X-Amz-Date", b"Authorization"]
+    assert b"X-Amz-Expires=600" in names["link"].target
+    assert dict(names["wide"])[b"X-Amz-Region-Set"] == b"us-east-1,eu-*"
 
 
 STRANGER = """

@@ -109,10 +109,11 @@ class AwsAuthentication:
         payload_hash = None
         if body is not Body.IN_REQUEST and self._terms.signs_payload:
             payload_hash = yield from self._hash_of(request)
-        untried = {Meaning.SKEWED, Meaning.EXPIRED}
+        is_corrected = is_renewed = False
         response = None
         while True:
-            credentials = self._session.at_hand(self._time())
+            at = self._clock()
+            credentials = self._session.at_hand(at + self._offset)
             if credentials is None:
                 try:
                     credentials = yield from self._session.current(self._time)
@@ -120,9 +121,9 @@ class AwsAuthentication:
                     if response is None:
                         raise
                     return FlowResult(response, str(missing))
-            attempt = self._attempt(request, credentials, payload_hash)
-            unproven = Meaning.EXPIRED not in untried
-            answer = yield Send(attempt.request, True, unproven, partial(self._is_good, attempt))
+                at = self._clock()
+            attempt = self._attempt(request, credentials, payload_hash, at)
+            answer = yield Send(attempt.request, True, is_renewed, partial(self._is_good, attempt))
             if answer is None:
                 continue
             assert isinstance(answer, Response)  # noqa: S101 - what the driver of a flow has promised
@@ -134,12 +135,17 @@ class AwsAuthentication:
             meaning = self._meaning(error, response, attempt)
             if meaning is Meaning.NOT_ABOUT_IT:
                 return self._passed_by(error, response)
-            if meaning in untried:
-                untried.remove(meaning)
-                if (yield from self._remedy(meaning, response, attempt)):
-                    if body is not Body.ONE_SHOT:
-                        continue
-                    return FlowResult(response, note=f"{SPENT} ({error.code})")
+            is_remedied = False
+            if meaning is Meaning.SKEWED and not is_corrected:
+                is_corrected = True
+                is_remedied = yield from self._correct(response, attempt)
+            elif meaning is Meaning.EXPIRED and not is_renewed:
+                is_renewed = True
+                is_remedied = self._session.reject(attempt.credentials)
+            if is_remedied and body is Body.ONE_SHOT:
+                return FlowResult(response, note=f"{SPENT} ({error.code})")
+            if is_remedied:
+                continue
             return (yield from self._rejection(meaning, error, response, attempt))
 
     def _hash_of(self, request: Request) -> Generator[Step, Answer, str]:
@@ -157,8 +163,8 @@ class AwsAuthentication:
         """The service's time, as far as it is known."""
         return self._clock() + self._offset
 
-    def _attempt(self, request: Request, credentials: AwsCredentials, payload_hash: str | None) -> _Attempt:
-        at, offset = self._clock(), self._offset
+    def _attempt(self, request: Request, credentials: AwsCredentials, payload_hash: str | None, at: float) -> _Attempt:
+        offset = self._offset
         date = timestamp(int(at + offset))
         signer = self._signer(credentials, self._scope, date[:8])
         signed = sign_with(signer, request, date, self._terms, payload_hash)
@@ -185,10 +191,8 @@ class AwsAuthentication:
         theirs = None if date is None else http_date(date.decode("latin-1"), now)
         return None if theirs is None else theirs - now
 
-    def _remedy(self, meaning: Meaning, response: Response, attempt: _Attempt) -> Generator[Step, Answer, bool]:
-        """Whether another attempt may fare better."""
-        if meaning is Meaning.EXPIRED:
-            return self._session.reject(attempt.credentials)
+    def _correct(self, response: Response, attempt: _Attempt) -> Generator[Step, Answer, bool]:
+        """Whether another attempt may fare better with the clock that is kept now."""
         if attempt.offset != self._offset:
             return True  # another has corrected it meanwhile
         ahead = self._ahead(response)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from copy import copy
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -108,7 +107,7 @@ class Request(Struct, frozen=True):
 
     def _with_headers(self, headers: Headers) -> Request:
         """The same request with fields that were checked; the rest was, when it was made."""
-        request = copy(self)
+        request: Request = self.__copy__()  # type: ignore[attr-defined]  # which every Struct has
         force_setattr(request, "headers", headers)
         return request
 
