@@ -36,6 +36,10 @@ _field = re.compile(
     r"(AWS4-[A-Z0-9-]+)[ ]+Credential=([^\s,]+)[ ]*,[ ]*SignedHeaders=([^\s,]+)[ ]*,[ ]*Signature=([0-9a-f]+)"
 ).fullmatch
 _date = re.compile(r"[0-9]{8}T[0-9]{6}Z").fullmatch
+_expiry = re.compile(r"[1-9][0-9]{0,5}").fullmatch
+_digits = re.compile(r"[0-9a-f]+").fullmatch
+_hash = re.compile(r"[0-9a-f]{64}").fullmatch
+_region_pattern = re.compile(r"[A-Za-z0-9*._-]{1,64}").fullmatch  # of what fnmatch knows, asterisks alone
 _parameters = {
     "X-Amz-Algorithm": "algorithm",
     "X-Amz-Credential": "credential",
@@ -61,6 +65,10 @@ class _Claim(Struct, frozen=True):
     region_set: str = ""
     token: str | None = None
     expires: str | None = None
+
+    def __repr__(self) -> str:
+        """Never shows signature or token."""
+        return f"<claim of {self.credential!r}>"
 
 
 class AwsVerifier:
@@ -93,7 +101,7 @@ class AwsVerifier:
         names = claim.names.encode("latin-1").split(b";")
         lines = _signed_lines(request, names)
         payload_hash = self._payload_hash(request, claim, has_body)
-        if payload_hash is None:
+        if payload_hash is None or (b"content-length" in names and not has_body):
             return Admitted(claim.credential.partition("/")[0], provisional=True)
         canonical = canonical_request(request.method, claim.target, lines, payload_hash, self._terms.path).text
         scope = claim.credential.partition("/")[2].encode("ascii")
@@ -120,7 +128,7 @@ class AwsVerifier:
             expected = [date, region, service, TERMINATOR]
         else:
             expected = [date, service, TERMINATOR]
-            patterns = [each.strip() for each in claim.region_set.split(",")]
+            patterns = filter(_region_pattern, [each.strip() for each in claim.region_set.split(",")])
             if not any(fnmatchcase(region, each) for each in patterns):
                 raise Refusal("BadScope", f"The region set does not contain {region}.")
         if len(parts) != len(expected):
@@ -133,7 +141,7 @@ class AwsVerifier:
         signed_at = _instant(claim.date) or 0.0
         lifetime = self._max_skew
         if claim.expires is not None:
-            if not claim.expires.isdecimal() or not 1 <= int(claim.expires[:9]) <= LONGEST_EXPIRY:
+            if not _expiry(claim.expires) or int(claim.expires) > LONGEST_EXPIRY:
                 raise Refusal("IncompleteSignature", f"X-Amz-Expires must be 1 to {LONGEST_EXPIRY}.")
             lifetime = float(claim.expires)
         here = timestamp(int(now))
@@ -154,7 +162,7 @@ class AwsVerifier:
         if named == UNSIGNED_PAYLOAD:
             if request.origin.scheme != "https" and self._scope.service not in S3_FAMILY:
                 raise Refusal("PayloadMismatch", "An unsigned payload is taken over https only.")
-        elif has_body and not compare_digest(named.encode("utf-8"), payload_hash_of(request.body).encode("ascii")):
+        elif not _hash(named) or (has_body and not compare_digest(named, payload_hash_of(request.body))):
             raise Refusal("PayloadMismatch")
         return named
 
@@ -168,8 +176,8 @@ class AwsVerifier:
 
 def _claim_of(request: Request) -> _Claim:
     values = request.all_values(b"authorization")
-    query = request.target.partition(b"?")[2]
-    in_query = b"X-Amz-Signature=" in query or b"X-Amz-Algorithm=" in query
+    parameters = {each.partition(b"=")[0] for each in request.target.partition(b"?")[2].split(b"&")}
+    in_query = not parameters.isdisjoint((b"X-Amz-Algorithm", b"X-Amz-Signature"))
     if not values and not in_query:
         raise Refusal("MissingAuthenticationToken")
     if len(values) + in_query > 1:
@@ -177,6 +185,8 @@ def _claim_of(request: Request) -> _Claim:
     claim = _claim_in_query(request.target) if in_query else _claim_in_field(request, values[0])
     if claim.algorithm not in (sigv4.ALGORITHM, sigv4a.ALGORITHM):
         raise Refusal("IncompleteSignature", f"Algorithm {claim.algorithm[:40]!r} is not known.")
+    if not _digits(claim.signature):
+        raise Refusal("IncompleteSignature", "The signature must be hexadecimal digits in lower case.")
     if not _date(claim.date) or _instant(claim.date) is None:
         raise Refusal("IncompleteSignature", "X-Amz-Date must be there, such as 20150830T123600Z.")
     return claim
@@ -221,16 +231,21 @@ def _claim_in_query(target: bytes) -> _Claim:
 
 
 def _signed_lines(request: Request, names: list[bytes]) -> list[tuple[bytes, bytes]]:
-    """The field lines that are signed, which must be Host, all that are AWS's own, and nothing that is not there."""
+    """The field lines that are signed, which must be Host, all that are AWS's own, and nothing that is not there.
+
+    Their names must stand in order: the canonical request is made from the lines, so another order would pass.
+    """
     lines = [(name.lower(), value) for name, value in request.headers]
     lines.append((b"content-length", b"%d" % len(request.body)))  # which the server has taken off
-    present = {name for name, _ in lines}
-    if b"host" not in names:
+    present, listed = {name for name, _ in lines}, frozenset(names)
+    if b"host" not in listed:
         raise Refusal("IncompleteSignature", "Host must be signed.")
-    for name in sorted(present):
-        if name.startswith(b"x-amz-") and name != b"x-amz-security-token" and name not in names:
+    for name in sorted(present - listed):
+        if name.startswith(b"x-amz-") and name != b"x-amz-security-token":
             raise Refusal("IncompleteSignature", f"{name.decode('ascii')} must be signed.")
-    return [(name, value) for name, value in lines if name in names]
+    if names != sorted(present & listed):
+        raise Refusal("IncompleteSignature", "SignedHeaders must name fields that are there, each once and in order.")
+    return [(name, value) for name, value in lines if name in listed]
 
 
 def _instant(date: str) -> float | None:

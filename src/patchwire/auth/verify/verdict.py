@@ -32,6 +32,10 @@ class Refused(Struct, frozen=True):
     headers: Headers = ()
     content: tuple[str, bytes] | None = None
 
+    def __repr__(self) -> str:
+        """What is said may hold what was signed, with the token of a session."""
+        return f"<Refused {self.status}>"
+
 
 Verdict = Admitted | Refused
 
