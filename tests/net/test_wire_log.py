@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from patchwire.net.wire_log import field_lines, logger
+from patchwire.net.wire_log import field_lines, logger, sent_head
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,18 @@ def test_a_field_that_the_settings_call_secret_is_hidden_whatever_it_holds() -> 
     fields = [(b"Authorization", b"Digest realm=r"), (b"X-Key", b"abc")]
     secret = frozenset({b"authorization", b"x-key"})
     assert field_lines(fields, secret) == ["Authorization: ***", "X-Key: ***"]
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [("/a?X-Amz-Signature=0a1", "/a?X-Amz-Signature=***"), ("/a?x=1&X-Amz-Security-Token=abc%2F&y=2",
+      "/a?x=1&X-Amz-Security-Token=***&y=2"), ("/a?X-Amz-Security-Token=a&X-Amz-Signature=0&X-Amz-Date=1",
+      "/a?X-Amz-Security-Token=***&X-Amz-Signature=***&X-Amz-Date=1"),
+     ("/a", "/a")],
+)  # fmt: skip
+def test_of_a_presigned_target_signature_and_session_token_are_hidden(target: str, shown: str) -> None:
+    head = f"PATCH {target} HTTP/1.1\r\nHost: h\r\n\r\n{{}}".encode()
+    assert sent_head(head, frozenset()) == [f"PATCH {shown} HTTP/1.1", "Host: h"]
 
 
 def test_the_logger_is_used_where_it_listens() -> None:
