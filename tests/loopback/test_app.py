@@ -10,6 +10,7 @@ from patchwire.auth.challenge import parse_strictly
 from patchwire.auth.credentials import Credentials
 from patchwire.auth.digest import authorization as authorization_of
 from patchwire.auth.verify.basic import BasicVerifier
+from patchwire.auth.verify.verdict import Refused, Verdict
 from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
 from patchwire.http.message import Origin, Request, Response
 from patchwire.loopback.app import App, Change, path_of, refused_asterisk
@@ -250,6 +251,44 @@ def test_what_the_head_has_been_refused_with_cannot_be_used_again() -> None:
     assert refusal is not None
     assert refusal.status == 404
     assert app.handle(request, {}, NOW)[0].status == 401
+
+
+class Refusing:
+    """Lets nobody in."""
+
+    def __init__(self, refusal: Refused) -> None:
+        self.refusal = refusal
+
+    def judge(self, request: Request, now: float, *, has_body: bool = True) -> Verdict:
+        return self.refusal
+
+
+def test_a_refusal_with_content_of_its_own_is_answered_with_that() -> None:
+    content = ("application/xml", "<Error>\u00e4</Error>".encode())
+    app = App(Refusing(Refused(403, "not shown", ((b"x-amzn-ErrorType", b"Code"),), content)))
+    request = Request("PATCH", ORIGIN, b"/a", ((b"Content-Type", MERGE_PATCH.encode()),), b"{}")
+    expected = Response(
+        403,
+        (
+            (b"x-amzn-ErrorType", b"Code"),
+            (b"Content-Type", b"application/xml"),
+            (b"Date", b"Sun, 06 Nov 1994 08:49:37 GMT"),
+            (b"Content-Length", b"17"),
+        ),
+        content[1],
+        b"Forbidden",
+    )
+    assert app.handle(request, {"/a": DOCUMENT}, NOW) == (expected, None)
+    assert app.refuse(request, {"/a": DOCUMENT}, NOW) == expected
+    head, change = app.handle(Request("HEAD", ORIGIN, b"/a"), {"/a": DOCUMENT}, NOW)
+    assert (head.headers, head.body, change) == (expected.headers, b"", None)
+
+
+def test_a_refusal_without_content_of_its_own_is_a_problem_that_says_why() -> None:
+    app = App(Refusing(Refused(400, "because", ((b"WWW-Authenticate", b"X"),))))
+    response, _ = ask("GET", app=app)
+    assert (response.status, response.header(b"www-authenticate")) == (400, b"X")
+    assert json.loads(response.body)["detail"] == "because"
 
 
 @pytest.mark.parametrize(("method", "status"), [("PATCH", 405), ("GET", 405), ("DELETE", 405), ("MKCOL", 501)])
