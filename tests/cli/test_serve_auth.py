@@ -1,20 +1,50 @@
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
+import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
 import pytest
 
+from patchwire.auth import sigv4, sigv4a
+from patchwire.auth.aws_credentials import AwsCredentials
+from patchwire.auth.aws_signing import Scope
+from patchwire.http.message import request_to
 from tests.support.batches import BatchFiles, people
 from tests.support.commands import environment, patchwire, serving, without_traceback
+from tests.support.moto import AwsKeys, BotocoreAuth
 
 CURL = shutil.which("curl")
 needs_curl = pytest.mark.skipif(CURL is None, reason="curl is not installed: apt-get install curl")
 MERGE = {"Content-Type": "application/merge-patch+json"}
 USER = ("--user", "svc", "--password", "literal:p:\u00e4", "--create-missing")
+
+
+AWS = ("--auth", "aws", "--access-key", "AKIDEXAMPLE", "--secret-key", "literal:canary-secret", "--create-missing")
+KEYS = AwsCredentials("AKIDEXAMPLE", "canary-secret")
+TEMPORARY = AwsCredentials("AKIDEXAMPLE", "canary-secret", "canary-token/+=")
+
+
+def _curl_signs_for_aws() -> bool:
+    """Since 7.87 curl signs Host as it sends it, with its port; a query it has left unsorted for longer."""
+    if CURL is None:
+        return False
+    said = subprocess.run([CURL, "-q", "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
+    version = re.match(r"curl (\d+)\.(\d+)", said)
+    return version is not None and (int(version[1]), int(version[2])) >= (7, 87)
+
+
+needs_curl_for_aws = pytest.mark.skipif(
+    not _curl_signs_for_aws(), reason="curl 7.87 or later is not installed: apt-get install curl"
+)
+needs_botocore = pytest.mark.skipif(
+    find_spec("botocore") is None, reason="botocore is not installed: pip install 'patchwire[peers]'"
+)
 
 
 def curl(url: str, *options: str) -> tuple[list[int], str]:
@@ -86,6 +116,204 @@ def test_nonces_that_end_soon_are_renewed(tmp_path: Path) -> None:
         )
     assert done.returncode == 0, done.stderr
     assert "nextnonce=" in done.stderr
+
+
+@needs_curl_for_aws
+@pytest.mark.parametrize("service", ["execute-api", "s3"])
+def test_curl_is_let_in_with_a_signature_for_aws_and_turned_away_with_another_secret(service: str) -> None:
+    signer = ("--aws-sigv4", f"aws:amz:us-east-1:{service}")
+    with serving(*AWS, "--service", service) as url:
+        statuses, sent = curl(f"{url}/a", *signer, "--user", "AKIDEXAMPLE:canary-secret")
+        assert statuses == [201]
+        assert re.match(
+            rf"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/\d{{8}}/us-east-1/{service}/aws4_request, SignedHeaders=", sent
+        )
+        assert curl(f"{url}/a", *signer, "--user", "AKIDEXAMPLE:canary-secret")[0] == [200]
+        assert curl(f"{url}/a", *signer, "--user", "AKIDEXAMPLE:wrong")[0] == [403]
+        assert curl(f"{url}/a", *signer, "--user", "AKID:canary-secret")[0] == [403]
+        assert curl(f"{url}/a")[0] == [403]
+        for place in (f"us-east-2:{service}", "us-east-1:other"):
+            wrong = curl(f"{url}/a", "--aws-sigv4", f"aws:amz:{place}", "--user", "AKIDEXAMPLE:canary-secret")[0]
+            assert wrong == ([400] if service == "s3" else [403])
+
+
+@needs_curl_for_aws
+def test_curl_is_let_in_where_it_waits_before_it_sends_the_body() -> None:
+    signer = ("--aws-sigv4", "aws:amz:us-east-1:execute-api", "-H", "Expect: 100-continue")
+    with serving(*AWS) as url:
+        assert curl(f"{url}/a", *signer, "--user", "AKIDEXAMPLE:canary-secret")[0] == [100, 201]
+        assert curl(f"{url}/a", *signer, "--user", "AKID:canary-secret")[0] == [403]
+
+
+def botocore_client(keys: AwsKeys, service: str, region: str) -> httpx.Client:
+    return httpx.Client(auth=BotocoreAuth(keys, service, region), trust_env=False)
+
+
+@needs_botocore
+@pytest.mark.parametrize("token", [None, "canary-token/+="])
+def test_what_botocore_signs_is_let_in(token: str | None) -> None:
+    session = () if token is None else ("--session-token", f"literal:{token}")
+    with serving(*AWS, *session, "--region", "eu-central-1", "--service", "apigateway") as url:
+        right = AwsKeys("AKIDEXAMPLE", "canary-secret", token)
+        with botocore_client(right, "apigateway", "eu-central-1") as client:
+            for path in ("/a", "/a%20b/%E4", "/a?z=1&b=%2F&b=&a"):
+                answer = client.patch(f"{url}{path}", headers=MERGE, content=b'{"n": 1}')
+                assert answer.status_code == (200 if "?" in path else 201), answer.text
+                assert client.get(f"{url}{path}").json() == {"n": 1}
+        for wrong in (AwsKeys("AKIDEXAMPLE", "wrong", token), AwsKeys("AKIDEXAMPLE", "canary-secret", "wrong")):
+            with botocore_client(wrong, "apigateway", "eu-central-1") as client:
+                assert client.patch(f"{url}/a", headers=MERGE, content=b"{}").status_code == 403
+
+
+@needs_botocore
+def test_a_refusal_of_the_server_shows_what_it_has_signed_itself() -> None:
+    with serving(*AWS) as url, botocore_client(AwsKeys("AKIDEXAMPLE", "wrong"), "execute-api", "us-east-1") as client:
+        answer = client.patch(f"{url}/a", headers=MERGE, content=b"{}")
+    assert (answer.status_code, answer.headers["x-amzn-errortype"]) == (403, "InvalidSignatureException")
+    assert "The Canonical String for this request should have been\n'PATCH\n/a\n" in answer.json()["message"]
+    assert "date" in answer.headers
+
+
+def send(
+    url: str,
+    path: str = "/a",
+    *,
+    of: AwsCredentials = KEYS,
+    service: str = "execute-api",
+    region: str = "us-east-1",
+    ahead: float = 0.0,
+    form: str = "sigv4",
+) -> tuple[int, str]:
+    """Status and code of the answer to a PATCH that our own functions sign."""
+    request = request_to("PATCH", url + path, [*MERGE.items()], b'{"n": 1}')
+    scope, now = Scope(region, service), time.time() + ahead
+    if form == "query":
+        request = sigv4.presign(request, of, scope, now, 60)
+    elif form == "sigv4a":
+        request = request.with_fields(sigv4a.sign(request, of, scope, now))
+    else:
+        request = request.with_fields(sigv4.sign(request, of, scope, now))
+    with httpx.Client(trust_env=False) as client:
+        answer = client.patch(f"{url}{request.target.decode()}", headers=list(request.headers), content=request.body)
+    return answer.status_code, answer.headers.get("x-amzn-errortype", "")
+
+
+def test_a_signature_may_stand_in_a_field_or_in_the_query_and_be_for_many_regions() -> None:
+    with serving(*AWS, "--region", "eu-west-1") as url:
+        assert send(url, region="eu-west-1") == (201, "")
+        assert send(url, region="eu-west-1", form="query") == (200, "")
+        assert send(url, "/a?x=1", region="eu-west-1", form="query") == (200, "")
+        assert send(url, region="eu-*,us-east-1", form="sigv4a") == (200, "")
+        assert send(url, region="us-*", form="sigv4a") == (403, "InvalidSignatureException")
+        assert send(url) == (403, "InvalidSignatureException")
+
+
+@pytest.mark.parametrize(
+    ("given", "signed", "refused"),
+    [("ses", "ses", "email"), ("sesv2", "ses", "sesv2"), ("cloudwatch", "monitoring", "cloudwatch"),
+     ("My-own.service_2", "My-own.service_2", "execute-api")],
+)  # fmt: skip
+def test_a_service_is_a_name_of_the_catalogue_or_any_signing_name(given: str, signed: str, refused: str) -> None:
+    with serving(*AWS, "--service", given) as url:
+        assert send(url, service=signed) == (201, "")
+        assert send(url, service=refused) == (403, "InvalidSignatureException")
+
+
+def test_temporary_keys_need_the_token_of_their_session() -> None:
+    with serving(*AWS, "--session-token", "literal:canary-token/+=") as url:
+        for form in ("sigv4", "sigv4a", "query"):
+            assert send(url, of=TEMPORARY, form=form)[0] in (200, 201)
+            assert send(url, of=KEYS, form=form) == (403, "UnrecognizedClientException")
+
+
+def test_how_wrong_a_clock_may_be_is_an_option() -> None:
+    with serving(*AWS) as usual, serving(*AWS, "--max-skew", "2000.5") as patient:
+        for ahead in (-1900.0, 1900.0):
+            assert send(usual, ahead=ahead) == (403, "InvalidSignatureException")
+            assert send(patient, ahead=ahead)[0] in (200, 201)
+            assert send(patient, ahead=ahead + ahead / 10) == (403, "InvalidSignatureException")
+
+
+def test_keys_and_token_may_stand_in_the_environment_or_in_files(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("canary-secret\n", "utf-8")
+    (tmp_path / "token").write_text("canary-token/+=\n", "utf-8")
+    keys = ("--auth", "aws", "--access-key", "AKIDEXAMPLE", "--create-missing")
+    from_files = ("--secret-key", f"file:{tmp_path / 'secret'}", "--session-token", f"file:{tmp_path / 'token'}")
+    from_environment = ("--secret-key", "env:CANARY_SECRET", "--session-token", "env:CANARY_TOKEN")
+    variables = environment(CANARY_SECRET="canary-secret", CANARY_TOKEN="canary-token/+=")
+    with serving(*keys, *from_files) as url:
+        assert send(url, of=TEMPORARY) == (201, "")
+    with serving(*keys, *from_environment, env=variables) as url:
+        assert send(url, of=TEMPORARY) == (201, "")
+        assert send(url, of=KEYS) == (403, "UnrecognizedClientException")
+
+
+def test_what_is_signed_for_aws_leaves_no_secret_in_the_log(tmp_path: Path) -> None:
+    wrong = AwsCredentials("AKIDEXAMPLE", "canary-other", "canary-token/+=")
+    log = tmp_path / "log"
+    with log.open("wb") as file, serving(*AWS, "-v", "--session-token", "literal:canary-token/+=", stderr=file) as url:
+        for form in ("sigv4", "sigv4a", "query"):
+            assert send(url, of=TEMPORARY, form=form)[0] in (200, 201)
+            assert send(url, of=wrong, form=form) == (403, "InvalidSignatureException")
+    written = log.read_text("utf-8")
+    assert written.count("< PATCH /a") == 6
+    assert written.count("Signature=***") == 6
+    assert written.lower().count("x-amz-security-token: ***") == 4
+    assert written.count("X-Amz-Security-Token=***") == 2
+    assert "canary" not in written
+    assert not re.search(r"Signature=[^*]", written)
+
+
+def test_a_record_of_changes_is_kept_of_those_who_are_let_in(tmp_path: Path) -> None:
+    with serving(*AWS, "--record", tmp_path / "record") as url:
+        assert send(url) == (201, "")
+        assert send(url, service="other") == (403, "InvalidSignatureException")
+    lines = (tmp_path / "record").read_text("utf-8").splitlines()
+    assert [(line["path"], line["status"]) for line in map(json.loads, lines)] == [("/a", 201)]
+
+
+KEY_AND_SECRET = ["--auth", "aws", "--access-key", "AKIDEXAMPLE", "--secret-key"]
+NEEDS_AWS = "--session-token, --service, --region and --max-skew need --auth aws"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [(["--auth", "aws"], "--auth aws needs --access-key and --secret-key"),
+     (["--auth", "aws", "--access-key", "A"], "--auth aws needs --access-key and --secret-key"),
+     (["--auth", "aws", "--secret-key", "canary"], "--auth aws needs --access-key and --secret-key"),
+     (["--access-key", "A"], "--access-key needs --auth aws"),
+     (["--secret-key", "canary"], "--secret-key needs --auth aws"),
+     (["--auth", "bearer", "--token", "canary", "--access-key", "A"], "--access-key needs --auth aws"),
+     ([*KEY_AND_SECRET, "canary", "--user", "svc"], "--user needs --auth basic or digest"),
+     ([*KEY_AND_SECRET, "canary", "--token", "canary"], "--token needs --auth bearer"),
+     ([*KEY_AND_SECRET, "canary", "--qop", "auth"], "--nonce-lifetime and --nonce-uses need --auth digest"),
+     (["--session-token", "canary"], NEEDS_AWS), (["--service", "ses"], NEEDS_AWS),
+     (["--region", "eu-west-1"], NEEDS_AWS),
+     (["--max-skew", "1"], NEEDS_AWS), (["--auth", "basic", *USER, "--service", "ses"], NEEDS_AWS),
+     ([*KEY_AND_SECRET, "canary", "--max-skew", "0"], "--max-skew must be above 0"),
+     ([*KEY_AND_SECRET, "canary", "--max-skew", "nan"], "--max-skew must be above 0"),
+     ([*KEY_AND_SECRET, "canary", "--max-skew", "x"], "Invalid value for '--max-skew'"),
+     ([*KEY_AND_SECRET, "env:CANARY_MISSING"], "--secret-key: "),
+     ([*KEY_AND_SECRET, "file:/nowhere/canary"], "--secret-key: "),
+     ([*KEY_AND_SECRET, "canary", "--session-token", "env:CANARY_MISSING"], "--session-token: "),
+     ([*KEY_AND_SECRET, "literal:"], "--secret-key"), ([*KEY_AND_SECRET, "literal:can ary"], "--secret-key"),
+     ([*KEY_AND_SECRET, "canary", "--session-token", "literal:can ary"], "--session-token"),
+     ([*KEY_AND_SECRET, "canary", "--access-key", "a/b"], "--access-key"),
+     ([*KEY_AND_SECRET, "canary", "--access-key", ""], "--access-key"),
+     ([*KEY_AND_SECRET, "canary", "--service", "a b"], "--service"),
+     ([*KEY_AND_SECRET, "canary", "--service", ""], "--service"),
+     ([*KEY_AND_SECRET, "canary", "--region", "a b"], "--region"),
+     ([*KEY_AND_SECRET, "canary", "--region", ""], "--region")],
+    ids=str,
+)  # fmt: skip
+def test_what_is_wrong_with_the_options_of_aws_is_one_line_that_names_the_option(
+    arguments: list[str], complaint: str
+) -> None:
+    done = patchwire("serve", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = without_traceback(done)
+    assert complaint in lines[-1]
+    assert "can ary" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -95,9 +95,10 @@ def _aws(options: AuthOptions) -> AwsVerifier:
         secret_key,
         None if token is None else secret_option("--session-token", token).reveal(),
     )
-    named = options.service or "execute-api"
+    named = "execute-api" if options.service is None else options.service
     service = service_named(named)
-    scope = Scope(options.region or "us-east-1", named if service is None else service.signing_name)
+    region = "us-east-1" if options.region is None else options.region
+    scope = Scope(region, named if service is None else service.signing_name)
     max_skew = DEFAULT_MAX_SKEW if options.max_skew is None else options.max_skew
     return AwsVerifier(scope, [credentials], max_skew=max_skew)
 
