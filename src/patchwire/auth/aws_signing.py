@@ -174,7 +174,7 @@ def sign_with(signer: Signer, request: Request, date: str, terms: Terms, payload
         check_query(request.target)
     lines = _to_be_signed(request, terms)
     lines += added
-    canonical = canonical_request(request.method, _path_and_query(request.target), lines, payload_hash, terms.path)
+    canonical = canonical_request(request.method, path_and_query(request.target), lines, payload_hash, terms.path)
     text = string_to_sign(signer.algorithm, canonical.text, signer.scope, date)
     value = b"%b Credential=%b, SignedHeaders=%b, Signature=%b" % (
         signer.algorithm,
@@ -209,7 +209,7 @@ def presigned(signer: Signer, request: Request, date: str, expires: int, terms: 
     target = _with_query(request.target, parameters)
     signs_payload = terms.signs_payload and not terms.sends_payload_hash
     payload_hash = payload_hash_of(request.body) if signs_payload else UNSIGNED_PAYLOAD
-    canonical = canonical_request(request.method, _path_and_query(target), lines, payload_hash, terms.path)
+    canonical = canonical_request(request.method, path_and_query(target), lines, payload_hash, terms.path)
     proof = signer.signature(string_to_sign(signer.algorithm, canonical.text, signer.scope, date))
     target = _with_query(target, [*late, (b"X-Amz-Signature", proof)])
     return Request(request.method, request.origin, target, request.headers, request.body)
@@ -230,8 +230,11 @@ def _check_hash(payload_hash: str) -> None:
         raise LocalProtocolError("a payload hash is 64 hexadecimal digits in lower case, or UNSIGNED-PAYLOAD")
 
 
-def _path_and_query(target: bytes) -> bytes:
-    """The target in the form in which a service reads it (RFC 9112 section 3.2)."""
+def path_and_query(target: bytes) -> bytes:
+    """The target in the form in which a service reads it (RFC 9112 section 3.2).
+
+    LocalProtocolError where there is none, as for * and an authority.
+    """
     if target[:1] == b"/":
         return target
     _, absolute, rest = target.partition(b"://")

@@ -463,6 +463,23 @@ def test_a_field_that_comes_twice_is_signed_as_one() -> None:
     assert code(request.with_header(b"Accept", b"b,a")) == INVALID
 
 
+@by_both
+@in_both
+@pytest.mark.parametrize("target", ["/a?b=1", "/a", "/", "", "?b=1"])
+def test_a_target_in_absolute_form_is_read_like_its_path(target: str, where: str, by: ModuleType) -> None:
+    absolute = replace(patch(), target=f"http://h{target}".encode())
+    request = signed(absolute, by=by, where=where)
+    assert code(request) == ""
+    assert code(replace(request, target=request.target.replace(b"://h", b"://h/x", 1))) == INVALID
+
+
+def test_a_request_for_no_path_is_refused() -> None:
+    lines = signed().headers
+    for method, target in (("OPTIONS", b"*"), ("CONNECT", b"h:80")):
+        request = Request(method, Origin("http", "h", 80), target, lines)
+        assert told(request) == (INCOMPLETE, f"a request for {target.decode()} cannot be signed")
+
+
 # --- the body's hash
 
 

@@ -20,6 +20,7 @@ from patchwire.auth.aws_signing import (
     S3_FAMILY,
     TERMINATOR,
     Scope,
+    path_and_query,
     payload_hash_of,
     string_to_sign,
     terms_of,
@@ -27,6 +28,7 @@ from patchwire.auth.aws_signing import (
 )
 from patchwire.auth.verify.aws_refusals import Refusal, refused
 from patchwire.auth.verify.verdict import Admitted, Refused, Verdict
+from patchwire.errors import LocalProtocolError
 from patchwire.http.message import Request
 
 DEFAULT_MAX_SKEW: Final = 300.0
@@ -103,7 +105,7 @@ class AwsVerifier:
         payload_hash = self._payload_hash(request, claim, has_body)
         if payload_hash is None or (b"content-length" in names and not has_body):
             return Admitted(claim.credential.partition("/")[0], provisional=True)
-        canonical = canonical_request(request.method, claim.target, lines, payload_hash, self._terms.path).text
+        canonical = canonical_request(request.method, _origin_form(claim), lines, payload_hash, self._terms.path).text
         scope = claim.credential.partition("/")[2].encode("ascii")
         text = string_to_sign(claim.algorithm.encode("ascii"), canonical, scope, claim.date)
         if not self._is_right(claim, credentials, text):
@@ -246,6 +248,13 @@ def _signed_lines(request: Request, names: list[bytes]) -> list[tuple[bytes, byt
     if names != sorted(present & listed):
         raise Refusal("IncompleteSignature", "SignedHeaders must name fields that are there, each once and in order.")
     return [(name, value) for name, value in lines if name in listed]
+
+
+def _origin_form(claim: _Claim) -> bytes:
+    try:
+        return path_and_query(claim.target)
+    except LocalProtocolError as error:
+        raise Refusal("IncompleteSignature", str(error)) from None
 
 
 def _instant(date: str) -> float | None:
