@@ -31,6 +31,8 @@ from patchwire.auth.verify.verdict import Admitted, Refused, Verdict
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import Request
 
+LONGEST_REGION_SET: Final = 1024
+"""Characters that are looked at before it is known who has written them."""
 DEFAULT_MAX_SKEW: Final = 300.0
 """Seconds that the time of a signature may be away from the server's; S3 allows 900."""
 
@@ -130,7 +132,8 @@ class AwsVerifier:
             expected = [date, region, service, TERMINATOR]
         else:
             expected = [date, service, TERMINATOR]
-            patterns = filter(_region_pattern, [each.strip() for each in claim.region_set.split(",")])
+            regions = claim.region_set[:LONGEST_REGION_SET].split(",")
+            patterns = filter(_region_pattern, [each.strip() for each in regions])
             if not any(fnmatchcase(region, each) for each in patterns):
                 raise Refusal("BadScope", f"The region set does not contain {region}.")
         if len(parts) != len(expected):
