@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from patchwire.auth.aws_credentials import AwsCredentials
-from patchwire.auth.aws_flow import FRESH, MAX_CORRECTION, SPENT, Algorithm, AwsAuthentication
+from patchwire.auth.aws_flow import FRESH, MAX_CORRECTION, Algorithm, AwsAuthentication
 from patchwire.auth.aws_session import ENDED, AwsSession
 from patchwire.auth.aws_signing import Scope, Terms, terms_of
 from patchwire.auth.flow import Body, FlowResult, HashBody, Load, Send, Wait
@@ -141,15 +141,21 @@ def test_a_mismatch_is_put_down_to_the_clock_where_the_clocks_are_far_apart() ->
     assert len(converse(aws(), patch(), [near])[0]) == 1
 
 
-def test_a_stream_that_has_gone_is_not_sent_again_for_a_clock() -> None:
-    scope = Scope("us-east-1", "s3")
+def test_a_body_that_is_read_while_it_is_sent_waits_until_the_keys_are_known_to_be_good() -> None:
+    authentication, request = aws(), request_to("PATCH", f"{ORIGIN}/a")
+    answers = [refused("RequestTimeTooSkewed", date=b"Sun, 30 Aug 2015 13:36:00 GMT"), Response(200)]
+    sent, _, _ = converse(authentication, request, answers, Body.REPLAYABLE, "ab" * 32)
+    assert [step.request.header(b"expect") for step in sent] == [b"100-continue"] * 2
+    assert date_of(sent[1]) == "20150830T133600Z"
+    (after,), _, _ = converse(authentication, request, [Response(200)], Body.REPLAYABLE, "ab" * 32)
+    assert after.request.header(b"expect") is None
+
+
+def test_a_service_that_knows_no_expectations_gets_the_body_without() -> None:
     request = request_to("PATCH", f"{ORIGIN}/a")
-    answers = [refused("RequestTimeTooSkewed", date=b"Sun, 30 Aug 2015 13:36:00 GMT")]
-    authentication = aws(scope=scope)
-    sent, result, _ = converse(authentication, request, answers, Body.ONE_SHOT)
-    assert (len(sent), result.refusal, result.note) == (1, None, f"{SPENT} (RequestTimeTooSkewed)")
-    (sent_next,), _, _ = converse(authentication, request, [Response(200)], Body.ONE_SHOT)
-    assert date_of(sent_next) == "20150830T133600Z"
+    sent, result, _ = converse(aws(), request, [Response(417), Response(417)], Body.REPLAYABLE, "ab" * 32)
+    assert [step.request.header(b"expect") for step in sent] == [b"100-continue", None]
+    assert result == FlowResult(Response(417))
 
 
 def test_a_signature_that_has_waited_is_made_anew() -> None:

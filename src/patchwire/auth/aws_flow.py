@@ -28,6 +28,7 @@ from patchwire.auth.flow import (
     Tell,
     accepts,
     as_a_stranger,
+    holding_back,
     offers,
 )
 from patchwire.errors import CredentialsError, LocalProtocolError
@@ -48,7 +49,6 @@ SHORTEST_SECRET: Final = 8
 """Octets from which on a secret is looked for anywhere; a shorter one is part of many words."""
 SECRET_FIELDS: Final = frozenset({"authorization", "cookie", "x-amz-security-token", "x-api-key"})
 NO_SUCH_ROUTE: Final = "an API Gateway says this of a path or method that it does not have"
-SPENT: Final = "the body came from a stream and has gone: send it again, the signature will be right now"
 _SIGNERS: Final = {"sigv4": sigv4.signer, "sigv4a": sigv4a.signer}
 
 
@@ -109,6 +109,7 @@ class AwsAuthentication:
         payload_hash = None
         if body is not Body.IN_REQUEST and self._terms.signs_payload:
             payload_hash = yield from self._hash_of(request)
+        is_held = body is not Body.IN_REQUEST and not self._is_proven  # it may be long, and the keys be wrong
         is_corrected = is_renewed = False
         response = None
         while True:
@@ -123,11 +124,15 @@ class AwsAuthentication:
                     return FlowResult(response, str(missing))
                 at = self._clock()
             attempt = self._attempt(request, credentials, payload_hash, at)
-            answer = yield Send(attempt.request, True, is_renewed, partial(self._is_good, attempt))
+            step = Send(attempt.request, True, is_renewed, partial(self._is_good, attempt))
+            answer = yield holding_back(step) if is_held else step
             if answer is None:
                 continue
             assert isinstance(answer, Response)  # noqa: S101 - what the driver of a flow has promised
             response = answer
+            if response.status == 417 and is_held:  # it knows no expectations (RFC 9110 section 15.5.18)
+                is_held = False
+                continue
             if response.status not in REFUSING:
                 self._is_proven = self._is_proven or accepts(response)
                 return FlowResult(response)
@@ -135,17 +140,14 @@ class AwsAuthentication:
             meaning = self._meaning(error, response, attempt)
             if meaning is Meaning.NOT_ABOUT_IT:
                 return self._passed_by(error, response)
-            is_remedied = False
             if meaning is Meaning.SKEWED and not is_corrected:
                 is_corrected = True
-                is_remedied = yield from self._correct(response, attempt)
+                if (yield from self._correct(response, attempt)):
+                    continue
             elif meaning is Meaning.EXPIRED and not is_renewed:
-                is_renewed = True
-                is_remedied = self._session.reject(attempt.credentials)
-            if is_remedied and body is Body.ONE_SHOT:
-                return FlowResult(response, note=f"{SPENT} ({error.code})")
-            if is_remedied:
-                continue
+                is_renewed, self._is_proven = True, False
+                if self._session.reject(attempt.credentials):
+                    continue
             return (yield from self._rejection(meaning, error, response, attempt))
 
     def _hash_of(self, request: Request) -> Generator[Step, Answer, str]:

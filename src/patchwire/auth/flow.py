@@ -19,6 +19,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from patchwire.auth.challenge import Challenge, parse
 from patchwire.http.message import Request, Response
@@ -155,7 +156,7 @@ def send_held_back(step: Send, body: Body) -> Generator[Step, Answer, Response]:
 
 def holding_back(step: Send) -> Send:
     """The step, whose body waits for 100 (Continue)."""
-    return Send(step.request.with_header(b"Expect", b"100-continue"), step.needs_body, step.after_rejection)
+    return replace(step, request=step.request.with_header(b"Expect", b"100-continue"))
 
 
 class NoAuthentication:

@@ -7,7 +7,7 @@ from base64 import b64encode
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from patchwire.http.message import Request, Response
+from patchwire.http.message import Request, Response, shown_target
 
 
 class AppliedLine(Struct, frozen=True):
@@ -15,7 +15,7 @@ class AppliedLine(Struct, frozen=True):
 
     method: str
     path: str
-    """The target as it was sent, with its query."""
+    """The target as it was sent, with its query, but for what a presigned one proves itself by."""
     media_type: str | None
     if_match: str | None
     status: int
@@ -33,7 +33,7 @@ def applied_line(request: Request, response: Response) -> bytes:
     body, body_base64 = _body(request.body)
     line = AppliedLine(
         method=request.method,
-        path=request.target.decode("ascii"),
+        path=shown_target(request.target.decode("ascii")),
         media_type=_text(request.header(b"content-type")),
         if_match=_text(request.header(b"if-match")),
         status=response.status,
