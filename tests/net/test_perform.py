@@ -373,8 +373,8 @@ def test_a_stream_that_was_read_before_the_challenge_ends_rejected_with_the_reme
         assert outcome_of(response) is Outcome.REJECTED
         assert (response.status, response.error) == (
             401,
-            "the server wants other credentials after it has read the body, which came from a stream and cannot be read "
-            "again; send it with preemptive credentials, or give it as bytes or a file",
+            "the server wants other credentials after it has read the body, which came from a stream and cannot be"
+            " read again; send it with preemptive credentials, or give it as bytes or a file",
         )
 
     against(peer, job, **settings)

@@ -21,8 +21,8 @@ from patchwire.net.wire_log import WireLog, printable, time_of
 from patchwire.settings.secret import SECRET_FIELDS
 
 SPENT: Final = (
-    "the server wants other credentials after it has read the body, which came from a stream and cannot be read again; "
-    "send it with preemptive credentials, or give it as bytes or a file"
+    "the server wants other credentials after it has read the body, which came from a stream and cannot be read "
+    "again; send it with preemptive credentials, or give it as bytes or a file"
 )
 NOT_FOLLOWED: Final = Redirects(follow=())
 SECRETS: Final = frozenset(name.encode() for name in SECRET_FIELDS)
