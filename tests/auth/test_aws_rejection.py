@@ -4,8 +4,9 @@ import pytest
 
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_errors import AwsError, Meaning
+from patchwire.auth.aws_frame import Signed
 from patchwire.auth.aws_rejection import LONGEST_LINE, MOST_LINES, apart_from, differences, reason
-from patchwire.auth.aws_signing import Scope, Signed
+from patchwire.auth.aws_signing import Scope
 
 KEYS = AwsCredentials("AKID", "canary-secret", "canary-token")
 SECRETS = ["canary-secret", "canary-token"]

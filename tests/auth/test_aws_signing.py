@@ -5,16 +5,15 @@ from hashlib import sha256
 import pytest
 
 from patchwire.auth.aws_canonical import EMPTY_HASH, GENERIC, S3, UNSIGNED_PAYLOAD, PathRules
+from patchwire.auth.aws_frame import Signed, sign_with
 from patchwire.auth.aws_signing import (
     GENERIC_TERMS,
     LONGEST_EXPIRY,
     Scope,
-    Signed,
     Terms,
     is_of_signature,
     payload_hash_of,
     presigned,
-    sign_with,
     string_to_sign,
     terms_of,
     timestamp,

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from patchwire.auth import sigv4
 from patchwire.auth.aws_credentials import AwsCredentials
-from patchwire.auth.aws_signing import Scope, Signed, Terms, sign_with, timestamp
+from patchwire.auth.aws_frame import Signed, sign_with
+from patchwire.auth.aws_signing import Scope, Terms, timestamp
 from patchwire.http.message import Headers, Origin, Request
 
 _INSTALLED = all(find_spec(name) is not None for name in ("botocore", "awscrt"))

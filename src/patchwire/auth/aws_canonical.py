@@ -70,8 +70,15 @@ def canonical_request(
 
     `payload_hash` is the body's SHA-256 in lower-case hexadecimal digits, or UNSIGNED_PAYLOAD.
     """
-    path, _, query = target.partition(b"?")
     fields, names = canonical_fields(headers)
+    return CanonicalRequest(canonical_text(method, target, fields, names, payload_hash, rules), names)
+
+
+def canonical_text(
+    method: str, target: bytes, fields: bytes, names: bytes, payload_hash: str, rules: PathRules
+) -> bytes:
+    """The text of a canonical request whose fields, and their names, are in canonical form already."""
+    path, _, query = target.partition(b"?")
     parts = (
         method.encode("ascii"),
         canonical_path(path, rules),
@@ -80,7 +87,7 @@ def canonical_request(
         names,
         payload_hash.encode("ascii"),
     )
-    return CanonicalRequest(b"\n".join(parts), names)
+    return b"\n".join(parts)
 
 
 def canonical_path(path: bytes, rules: PathRules = GENERIC) -> bytes:

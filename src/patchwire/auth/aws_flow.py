@@ -13,9 +13,10 @@ from patchwire.auth import sigv4, sigv4a
 from patchwire.auth.aws_canonical import UNSIGNED_PAYLOAD, strictly_encoded
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_errors import AwsError, Meaning, error_in
+from patchwire.auth.aws_frame import Frames, Signed, sign_in
 from patchwire.auth.aws_rejection import apart_from, differences, reason
 from patchwire.auth.aws_session import AwsSession
-from patchwire.auth.aws_signing import S3_FAMILY, Scope, Signed, Terms, sign_with, terms_of, timestamp
+from patchwire.auth.aws_signing import S3_FAMILY, Scope, Terms, payload_hash_of, terms_of, timestamp
 from patchwire.auth.challenge import parse
 from patchwire.auth.flow import (
     Answer,
@@ -84,8 +85,8 @@ class AwsAuthentication:
         self._origin = origin
         self._scope = scope
         self._clock = clock
-        self._signer = _SIGNERS[algorithm]
         self._terms = terms_of(scope.service) if terms is None else terms
+        self._frames = Frames(_SIGNERS[algorithm], scope, origin, self._terms)
         self._secret_fields = frozenset({*SECRET_FIELDS, *secret_fields})
         self._offset = 0.0
         self._is_proven = False
@@ -106,8 +107,8 @@ class AwsAuthentication:
         return self._converse(request, body)
 
     def _converse(self, request: Request, body: Body) -> Flow:
-        payload_hash = None
-        if body is not Body.IN_REQUEST and self._terms.signs_payload:
+        payload_hash = None if self._terms.signs_payload else UNSIGNED_PAYLOAD
+        if body is not Body.IN_REQUEST and payload_hash is None:
             payload_hash = yield from self._hash_of(request)
         is_held = body is not Body.IN_REQUEST and not self._is_proven  # it may be long, and the keys be wrong
         is_corrected = is_renewed = False
@@ -168,8 +169,8 @@ class AwsAuthentication:
     def _attempt(self, request: Request, credentials: AwsCredentials, payload_hash: str | None, at: float) -> _Attempt:
         offset = self._offset
         date = timestamp(int(at + offset))
-        signer = self._signer(credentials, self._scope, date[:8])
-        signed = sign_with(signer, request, date, self._terms, payload_hash)
+        frame = self._frames.find(credentials, date[:8], request.headers)
+        signed = sign_in(frame, request, date, payload_hash or payload_hash_of(request.body))
         return _Attempt(signed, request.with_fields(signed.headers), credentials, at, offset)
 
     def _is_good(self, attempt: _Attempt) -> bool:

@@ -8,8 +8,9 @@ from typing import Final
 
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_errors import AwsError, Meaning
+from patchwire.auth.aws_frame import Signed
 from patchwire.auth.aws_session import ENDED
-from patchwire.auth.aws_signing import Scope, Signed
+from patchwire.auth.aws_signing import Scope
 
 MOST_LINES: Final = 200
 LONGEST_LINE: Final = 300

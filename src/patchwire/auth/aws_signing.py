@@ -141,50 +141,6 @@ def payload_hash_of(body: bytes) -> str:
     return sha256(body).hexdigest()
 
 
-class Signed(Struct, frozen=True):
-    """The fields that sign a request, to be added to it, and the texts of the stages before."""
-
-    headers: Headers
-    canonical: bytes
-    text: bytes
-    """The string to sign."""
-
-    def __repr__(self) -> str:
-        """A session token stands in all of them."""
-        return f"<Signed, {len(self.headers)} fields>"
-
-
-def sign_with(signer: Signer, request: Request, date: str, terms: Terms, payload_hash: str | None) -> Signed:
-    """The request's signature, at a `timestamp` of the signer's day. LocalProtocolError where it cannot be signed."""
-    if payload_hash is not None:
-        _check_hash(payload_hash)
-    else:
-        payload_hash = payload_hash_of(request.body) if terms.signs_payload else UNSIGNED_PAYLOAD
-    added = [(b"X-Amz-Date", date.encode("ascii")), *signer.fields]
-    if terms.sends_payload_hash or payload_hash == UNSIGNED_PAYLOAD:
-        added.append((b"X-Amz-Content-Sha256", payload_hash.encode("ascii")))
-    late: Headers = ()
-    if signer.token is not None:
-        line = (b"X-Amz-Security-Token", signer.token)
-        if terms.signs_token:
-            added.append(line)
-        else:
-            late = (line,)
-    if b"?" in request.target:
-        check_query(request.target)
-    lines = _to_be_signed(request, terms)
-    lines += added
-    canonical = canonical_request(request.method, path_and_query(request.target), lines, payload_hash, terms.path)
-    text = string_to_sign(signer.algorithm, canonical.text, signer.scope, date)
-    value = b"%b Credential=%b, SignedHeaders=%b, Signature=%b" % (
-        signer.algorithm,
-        signer.credential,
-        canonical.signed_headers,
-        signer.signature(text),
-    )
-    return Signed((*added, *late, (b"Authorization", value)), canonical.text, text)
-
-
 def presigned(signer: Signer, request: Request, date: str, expires: int, terms: Terms) -> Request:
     """The request with a signature in its target's query, good for `expires` seconds.
 
@@ -193,12 +149,13 @@ def presigned(signer: Signer, request: Request, date: str, expires: int, terms: 
     if not 1 <= expires <= LONGEST_EXPIRY:
         raise LocalProtocolError(f"a presigned request is good for 1 to {LONGEST_EXPIRY} seconds, not {expires}")
     check_query(request.target)
-    lines = _to_be_signed(request, terms)
+    moment = date.encode("ascii")
+    lines = fields_to_sign(request.headers, request.origin, terms)
     names = b";".join(sorted({name.lower() for name, _ in lines}))
     parameters = [
         (b"X-Amz-Algorithm", signer.algorithm),
         (b"X-Amz-Credential", signer.credential),
-        (b"X-Amz-Date", date.encode("ascii")),
+        (b"X-Amz-Date", moment),
         (b"X-Amz-Expires", b"%d" % expires),
         (b"X-Amz-SignedHeaders", names),
         *signer.fields,
@@ -217,15 +174,11 @@ def presigned(signer: Signer, request: Request, date: str, expires: int, terms: 
 
 def string_to_sign(algorithm: bytes, canonical: bytes, scope: bytes, date: str) -> bytes:
     """The text that is signed: the canonical request's hash, bound to algorithm, time and credential scope."""
-    return b"%b\n%b\n%b\n%b" % (
-        algorithm,
-        date.encode("ascii"),
-        scope,
-        sha256(canonical).hexdigest().encode("ascii"),
-    )
+    return b"\n".join((algorithm, date.encode("ascii"), scope, sha256(canonical).hexdigest().encode("ascii")))
 
 
-def _check_hash(payload_hash: str) -> None:
+def check_hash(payload_hash: str) -> None:
+    """LocalProtocolError unless it is one, or says that there is none."""
     if payload_hash != UNSIGNED_PAYLOAD and not _hash(payload_hash):
         raise LocalProtocolError("a payload hash is 64 hexadecimal digits in lower case, or UNSIGNED-PAYLOAD")
 
@@ -244,11 +197,12 @@ def path_and_query(target: bytes) -> bytes:
     return rest[len(authority) :] or b"/"
 
 
-def _to_be_signed(request: Request, terms: Terms) -> list[tuple[bytes, bytes]]:
+def fields_to_sign(headers: Headers, origin: Origin, terms: Terms) -> list[tuple[bytes, bytes]]:
+    """Those of a request's fields that are signed, and Host. LocalProtocolError where one is the signature's own."""
     lines = []
     host = terms.host
     only = terms.signed_fields
-    for line in request.headers:
+    for line in headers:
         name = line[0].lower()
         if name in OWN_FIELDS:
             raise LocalProtocolError(f"field {line[0].decode('ascii')!r} is the signature's own: leave it out")
@@ -257,7 +211,7 @@ def _to_be_signed(request: Request, terms: Terms) -> list[tuple[bytes, bytes]]:
                 host = line[1]
         elif name not in NEVER_SIGNED and (only is None or name in only or name.startswith(b"x-amz-")):
             lines.append((name, line[1]))
-    lines.append((b"host", _authority(request.origin) if host is None else host))
+    lines.append((b"host", _authority(origin) if host is None else host))
     return lines
 
 

@@ -18,7 +18,8 @@ from msgspec import Struct
 from patchwire.auth import aws_signing
 from patchwire.auth.aws_canonical import CanonicalRequest, canonical_request
 from patchwire.auth.aws_credentials import AwsCredentials
-from patchwire.auth.aws_signing import TERMINATOR, Scope, Signer, Terms, presigned, sign_with, terms_of, timestamp
+from patchwire.auth.aws_frame import sign_with
+from patchwire.auth.aws_signing import TERMINATOR, Scope, Signer, Terms, presigned, terms_of, timestamp
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import Headers, Request
 

@@ -92,9 +92,9 @@ class Request(Struct, frozen=True):
         return self._with_headers((*self._headers_but(name), (name, value)))
 
     def with_fields(self, lines: Headers) -> Request:
-        """The same request with these field lines behind its own, none of which has one of their names."""
-        for name, value in lines:
-            check_field(name, value)
+        """The same request with these field lines behind its own, none of which has one of their names. They are not
+        checked: who gives them has made them of parts that were.
+        """
         return self._with_headers(self.headers + lines)
 
     def without_header(self, name: bytes) -> Request:
