@@ -16,7 +16,7 @@ import trio.testing
 from patchwire import Outcome, PatchwireError, Sent, connection_from, outcome_of
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_flow import AwsAuthentication
-from patchwire.auth.aws_session import AwsSession
+from patchwire.auth.aws_session import ENDED, AwsSession
 from patchwire.auth.aws_signing import Scope
 from patchwire.auth.basic import BasicAuthentication
 from patchwire.auth.credentials import Credentials
@@ -752,6 +752,21 @@ def test_each_who_finds_no_credentials_is_told_why_and_nothing_is_sent() -> None
                 for _ in range(3):
                     nursery.start_soon(perform)
         assert caught == [("aws.profile: no such profile", Sent.NO)] * 3
+
+    trio.run(main)
+
+
+def test_a_session_that_has_ended_and_is_loaded_again_ends_the_conversation_with_the_response() -> None:
+    expired = Response(403, ((b"x-amzn-ErrorType", b"ExpiredTokenException"),))
+
+    async def refuse(step: Send, may_go: MayGo) -> Reply | None:
+        await trio.lowlevel.checkpoint()
+        return Reply(expired, Sent.YES, None, 1, 1, False) if may_go() else None
+
+    async def main() -> None:
+        reply, result = await signing(lambda: TEMPORARY).perform(PATCH, refuse)
+        assert reply.response is not None
+        assert (reply.response.status, result is not None and result.refusal) == (403, ENDED)
 
     trio.run(main)
 

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import trio
 
-from patchwire.auth.flow import Answer, Authentication, Body, Flow, FlowResult, HashBody, Load, Send, Step, Tell, Wait
+from patchwire.auth.flow import Answer, Authentication, Body, FlowResult, HashBody, Load, Send, Tell, Wait
 from patchwire.errors import CredentialsError, LocalProtocolError, Sent, UnprovenResponseError
 from patchwire.http.message import Request, Response
 from patchwire.http.redirects import FOLLOWABLE, Redirects, redirected
@@ -99,6 +99,7 @@ class Performer:
             step = next(flow)
             while True:
                 answer: Answer = None
+                failure = None
                 if isinstance(step, Send):
                     if source is not None and source.is_spent and conversation.has_spoken:
                         return _spent(conversation.last)
@@ -110,10 +111,12 @@ class Performer:
                     await self._wait(step)
                 elif isinstance(step, HashBody):
                     answer = None if source is None else await source.hash(step.algorithm)
+                elif isinstance(step, Load):
+                    answer, failure = await _loaded(step)
                 elif isinstance(step, Tell):
                     self._tell(step)
                 try:
-                    step = await _loaded(flow, step) if isinstance(step, Load) else flow.send(answer)
+                    step = flow.send(answer) if failure is None else flow.throw(failure)
                 except StopIteration as stop:
                     result = stop.value
                     self.unproven = 0 if result.doubt is None else self.unproven + 1
@@ -207,13 +210,12 @@ class _Conversation:
         return (self._alone or self._gate.lets_through(step)) and _is_good(step)
 
 
-async def _loaded(flow: Flow, step: Load) -> Step:
-    """The flow's next step, once it has what it wants to be read, or the error that came of it."""
+async def _loaded(step: Load) -> tuple[Answer, Exception | None]:
+    """What the flow wants to be read, or the error that came of it."""
     try:
-        loaded = await trio.to_thread.run_sync(step.read, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(step.read, abandon_on_cancel=True), None
     except Exception as error:
-        return flow.throw(error)
-    return flow.send(loaded)
+        return None, error
 
 
 def _is_good(step: Send) -> bool:
