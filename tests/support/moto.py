@@ -28,7 +28,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.processes import announced, stop
+from tests.support.processes import announced, stop, text_of
 
 _INSTALLED = all(find_spec(name) is not None for name in ("moto", "flask_cors", "botocore"))
 needs_moto = pytest.mark.skipif(not _INSTALLED, reason="moto is not installed: pip install 'patchwire[peers]'")
@@ -83,11 +83,12 @@ class BotocoreAuth(httpx.Auth):
 
 @dataclass(frozen=True)
 class MotoServer:
-    """A running moto: where it answers, its process id, and a user that may do everything."""
+    """A running moto: where it answers, its process id, a user that may do everything, and what it logs."""
 
     base_url: str
     pid: int
     keys: AwsKeys
+    log: Path
 
     @property
     def access_key(self) -> str:
@@ -122,6 +123,11 @@ class MotoServer:
             found: dict[str, Any] = client.get(f"/restapis/{api_id}").raise_for_status().json()
         return found
 
+    def answered(self, *paths: str) -> list[int]:
+        """The status of its answer to each PATCH of these paths, with any query; it logs them before it answers."""
+        found = re.findall(r'"PATCH (\S+) HTTP/1\.1" (\d+)', text_of(self.log))
+        return [int(status) for target, status in found if target.partition("?")[0] in paths]
+
     def _called(self, service: str, action: str, **parameters: str) -> str:
         """The answer, XML, of a service that is called by forms."""
         with self.client(service=service, region="us-east-1") as client:
@@ -145,12 +151,13 @@ def moto_server(directory: Path) -> Iterator[MotoServer]:
     where it does not start.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    log = directory / "moto.log"
     process = _spawn(directory)
     try:
-        base_url = announced(process, directory / "moto.log", _RUNNING, _START_SECONDS)
-        keys = MotoServer(base_url, process.pid, AwsKeys("AKIANOBODY", "unverified"))._user_of_everything()
+        base_url = announced(process, log, _RUNNING, _START_SECONDS)
+        keys = MotoServer(base_url, process.pid, AwsKeys("AKIANOBODY", "unverified"), log)._user_of_everything()
         httpx.post(f"{base_url}/moto-api/reset-auth", content=b"0", trust_env=False).raise_for_status()
-        yield MotoServer(base_url, process.pid, keys)
+        yield MotoServer(base_url, process.pid, keys, log)
     finally:
         stop(process)
 
