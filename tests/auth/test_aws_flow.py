@@ -329,6 +329,19 @@ def test_a_body_that_was_changed_on_its_way_says_nothing_of_the_credentials() ->
     assert result.note.startswith("the body that came is not the one that was signed")
 
 
+@pytest.mark.parametrize("code", ["ExpiredToken", "AccessDenied", "InvalidToken", "SomethingElse"])
+def test_what_a_service_quotes_of_a_token_that_it_refuses_is_without_it(code: str) -> None:
+    token = AwsCredentials("ASIA", "canary/secret", "canary/token")
+    quoted = b"<Error><Code>%b</Code><Token-0>canary/token</Token-0></Error>" % code.encode()
+    flow = aws(token, lambda: token).flow(patch())
+    sent_by(flow)
+    with pytest.raises(StopIteration) as stop:
+        load = flow.send(Response(403, (), quoted))
+        assert isinstance(load, Load)
+        flow.throw(CredentialsError("aws.profile: cannot be read", origin=""))
+    assert stop.value.value.response.body == quoted.replace(b"canary/token", b"***")
+
+
 def test_what_a_service_quotes_of_a_rejected_request_is_without_its_secrets() -> None:
     token = AwsCredentials("ASIA", "canary/secret", "canary/token")
     quoted = b'{"message": "canary/token canary%2Ftoken canary-cookie canary-key short"}'

@@ -138,6 +138,7 @@ class AwsAuthentication:
                 self._is_proven = self._is_proven or accepts(response)
                 return FlowResult(response)
             error = error_in(response)
+            response = _without(self._secrets_of(attempt), response)
             meaning = self._meaning(error, response, attempt)
             if meaning is Meaning.NOT_ABOUT_IT:
                 return self._passed_by(error, response)
@@ -220,7 +221,6 @@ class AwsAuthentication:
     ) -> Generator[Step, Answer, FlowResult]:
         signed, secrets = attempt.signed, self._secrets_of(attempt)
         said = reason(meaning, error, attempt.credentials, self._scope, signed, self._ahead(response), secrets)
-        response = msgspec.structs.replace(response, body=_without(secrets, response.body))
         for name, ours, theirs in (
             ("canonical request", signed.canonical, error.canonical_request),
             ("string to sign", signed.text, error.string_to_sign),
@@ -243,8 +243,9 @@ class AwsAuthentication:
         return [form.decode("latin-1") for secret in secrets for form in (secret, strictly_encoded(secret))]
 
 
-def _without(secrets: list[str], body: bytes) -> bytes:
-    """The body of a rejection, which may quote the whole request."""
+def _without(secrets: list[str], response: Response) -> Response:
+    """The response to a request that was refused: it may quote the whole of that."""
+    body = response.body
     for secret in secrets:
         body = body.replace(secret.encode("latin-1"), b"***")
-    return body
+    return msgspec.structs.replace(response, body=body)
