@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
+import json
 import re
 import subprocess
+import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import trio
@@ -15,7 +20,14 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
-from patchwire.http.message import Origin
+from patchwire.auth.aws_credentials import AwsCredentials
+from patchwire.auth.aws_signing import Scope
+from patchwire.auth.sigv4a import private_key
+from patchwire.auth.verify.aws import AwsVerifier
+from patchwire.cli.main import main
+from patchwire.http.message import Origin, Response
+from patchwire.loopback.app import App
+from tests.support.aws_batches import Service, profile, served, serving_in_a_thread, signing
 from tests.support.batches import BatchFiles, people
 from tests.support.certificates import Authority, Issued
 from tests.support.commands import PATCHWIRE, environment, patchwire, serving
@@ -336,3 +348,175 @@ def test_no_secret_field_of_a_response_that_is_kept_is_written(tmp_path: Path) -
     for path in tmp_path.iterdir():
         if path.name not in INPUTS:
             assert not [canary for canary in CANARIES if canary in path.read_bytes()], path.name
+
+
+# --- AWS
+
+AWS = AwsCredentials("ASIAEXAMPLE", "canary/secret+key-8d41", "canary/session+token-6e2b==")
+STRANGER = AwsCredentials("ASIAEXAMPLE", "another-secret-key", AWS.session_token)
+SHOWN_SIGNATURE = re.compile(rb"Signature=[0-9a-f]")
+SOURCES = {
+    "env": ('access_key = "ASIAEXAMPLE"', 'secret_key = "env:CANARY_KEY"', 'session_token = "env:CANARY_SESSION"'),
+    "environment": ('credentials = "environment"',),
+    "profile": ('credentials = "profile"', 'profile = "svc"', 'credentials_file = "keys"'),
+}
+VARIABLES = {
+    "CANARY_KEY": AWS.secret_key,
+    "CANARY_SESSION": str(AWS.session_token),
+    "AWS_ACCESS_KEY_ID": AWS.access_key,
+    "AWS_SECRET_ACCESS_KEY": AWS.secret_key,
+    "AWS_SESSION_TOKEN": str(AWS.session_token),
+}
+
+
+def aws_canaries() -> list[bytes]:
+    """Secret key and session token in all forms, and the keys that are derived from the secret around today."""
+    secrets = [each.encode() for each in (AWS.secret_key, STRANGER.secret_key, str(AWS.session_token))]
+    for credentials in (AWS, STRANGER):
+        for service, days in product(("execute-api", "s3"), range(-4, 5)):
+            key = f"AWS4{credentials.secret_key}".encode()
+            date = time.strftime("%Y%m%d", time.gmtime(time.time() + days * 86_400))
+            for part in (date, "us-east-1", service, "aws4_request"):
+                key = hmac.digest(key, part.encode(), "sha256")
+                secrets.append(key)
+        number = private_key(credentials.access_key, credentials.secret_key).private_numbers().private_value
+        secrets += [number.to_bytes(32, "big"), str(number).encode()]
+    forms = (bytes, lambda each: each.hex().encode(), b64encode, lambda each: quote(each, safe="").encode())
+    return [form(secret) for secret in secrets for form in forms]
+
+
+def assert_no_aws_secret(written: dict[str, bytes]) -> None:
+    canaries = aws_canaries()
+    for name, content in written.items():
+        assert b"Traceback" not in content
+        assert not [canary for canary in canaries if canary in content], name
+        assert not SHOWN_SIGNATURE.search(content), name
+
+
+def one_mismatch(service: Service) -> None:
+    """For one record the service has read something else, of which it tells everything."""
+    other = App(AwsVerifier(service.scope, [STRANGER]))
+    service.before = lambda request: (
+        other.handle(request, {}, time.time())[0] if request.target == b"/people/15" else None
+    )
+
+
+def answering_always(code: str, *, xml: bool) -> Callable[[Service], None]:
+    """As a service says that of a token which it quotes."""
+
+    def change(service: Service) -> None:
+        said = f"{code} of {AWS.session_token}"
+        if xml:
+            body = f"<Error><Code>{code}</Code><Message>{said}</Message><Token-0>{AWS.session_token}</Token-0></Error>"
+        else:
+            body = json.dumps({"__type": code, "message": said, "token": AWS.session_token})
+        service.before = lambda _: Response(403, (), body.encode())
+
+    return change
+
+
+AWS_CASES: dict[str, tuple[str, str, AwsCredentials, float, Callable[[Service], None] | None, int]] = {
+    "accepted": ("env", "execute-api", AWS, 0, None, 0),
+    "accepted by S3": ("profile", "s3", AWS, 0, None, 0),
+    "wrong secret": ("literal", "execute-api", STRANGER, 0, None, 1),
+    "wrong secret for S3": ("environment", "s3", STRANGER, 0, None, 1),
+    "mismatch for one": ("profile", "execute-api", AWS, 0, one_mismatch, 1),
+    "mismatch for one at S3": ("literal", "s3", AWS, 0, one_mismatch, 1),
+    "expired": ("environment", "execute-api", AWS, 0, answering_always("ExpiredTokenException", xml=False), 1),
+    "expired at S3": ("profile", "s3", AWS, 0, answering_always("ExpiredToken", xml=True), 1),
+    "expired for good": ("literal", "s3", AWS, 0, answering_always("ExpiredToken", xml=True), 1),
+    "unknown token": ("env", "s3", AWS, 0, answering_always("InvalidToken", xml=True), 1),
+    "skewed": ("env", "execute-api", AWS, 3600, None, 0),
+    "skewed for good": ("literal", "s3", AWS, 3 * 86_400, None, 1),
+    "unreachable": ("profile", "execute-api", AWS, 0, None, 1),
+}
+
+
+def patchwire_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str | Path
+) -> tuple[int, str, str]:
+    """A command in this process: its exit code, and what it has written to standard output and error."""
+    monkeypatch.setattr("sys.argv", ["patchwire", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert isinstance(end.value.code, int)
+    return end.value.code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("case", AWS_CASES)
+def test_no_secret_of_aws_is_in_anything_that_is_written_but_in_what_was_read(
+    tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, name, known, ahead, change, code = AWS_CASES[case]
+    service = Service(known, scope=Scope("us-east-1", name), ahead=ahead)
+    if change is not None:
+        change(service)
+    for variable, value in VARIABLES.items():
+        monkeypatch.setenv(variable, value)
+    (tmp_path / "keys").write_text(profile(AWS), "utf-8")
+    settings = signing(AWS, service=name) if source == "literal" else signing(None, *SOURCES[source], service=name)
+    with serving_in_a_thread(service) as url:
+        files = BatchFiles(tmp_path, "http://127.0.0.1:1" if case == "unreachable" else url, settings)
+        files.write(people(20))
+        commands: dict[str, list[str | Path]] = {
+            "check": [files.connection],
+            "batch": [
+                files.connection, files.records, "-v", "--output", files.output, "--failed", files.failed,
+                "--unknown", files.unknown, "--responses", "--concurrency", "1", "--patience", "0.1",
+            ],
+            "send": [files.connection, "/people/15", "--body", "{}", "-v", "-i"],
+            "journal": [files.journal, "-v"],
+        }  # fmt: skip
+        done = {name: patchwire_here(monkeypatch, capsys, name, *each) for name, each in commands.items()}
+    assert [done[name][0] for name in ("check", "batch", "send")] == [0, code, code], done
+    if case != "unreachable":
+        assert "> X-Amz-Security-Token: ***" in done["batch"][2]
+        assert ", Signature=***" in done["batch"][2]
+    if case.startswith("mismatch"):
+        outcomes = (tmp_path / "outcomes.ndjson").read_text("utf-8")
+        assert outcomes.count("x-amz-security-token:***") == 1  # the response that quotes the request is kept
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name not in {*INPUTS, "keys"}}
+    written |= {name: f"{stdout}{stderr}".encode() for name, (_, stdout, stderr) in done.items()}
+    assert_no_aws_secret(written)
+
+
+@pytest.mark.parametrize("service", ["execute-api", "s3"])
+def test_no_secret_of_aws_is_in_the_log_of_the_server_that_knows_it(tmp_path: Path, service: str) -> None:
+    guard = ["--access-key", AWS.access_key, "--secret-key", "env:CANARY_KEY", "--session-token", "env:CANARY_SESSION"]
+    log = (tmp_path / "server.log").open("wb")
+    variables = environment(**VARIABLES)
+    with (
+        log,
+        serving(
+            "--auth", "aws", *guard, "--service", service, "--create-missing", "-v", stderr=log, env=variables
+        ) as url,
+    ):
+        for number, keys in enumerate((AWS, STRANGER)):
+            files = BatchFiles(tmp_path, url, signing(keys, service=service))
+            done = patchwire("send", files.connection, "/a", "--body", "{}", "-v")
+            assert done.returncode == number, done.stderr
+            (tmp_path / f"said {number}").write_text(done.stdout + done.stderr, "utf-8")
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name not in INPUTS}
+    assert written["server.log"].lower().count(b"x-amz-security-token: ***") == 2
+    assert b"Signature=***" in written["server.log"]
+    assert_no_aws_secret(written)
+
+
+def test_no_secret_of_aws_is_in_what_a_killed_batch_leaves(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(profile(AWS), "utf-8")
+    service = Service(AWS)
+
+    async def job(url: str) -> None:
+        files = BatchFiles(tmp_path, url, signing(None, *SOURCES["profile"]))
+        files.write(people(2000))
+        command = [*PATCHWIRE, "batch", str(files.connection), str(files.records), "--output", str(files.output)]
+        process = await trio.lowlevel.open_process([*command, "--responses"])
+        while len(service.answered) < 300:
+            await trio.sleep(0.001)
+        process.kill()
+        await process.wait()
+
+    served(service, job)
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name not in {*INPUTS, "keys"}}
+    assert len(written["records.ndjson.journal-wal"]) > 10_000
+    assert_no_aws_secret(written)

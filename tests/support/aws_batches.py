@@ -1,13 +1,16 @@
-"""Batches that are signed for AWS, and services in the test's own trio run that say whom they have let in."""
+"""Batches that are signed for AWS, and services in the test's own process that say whom they have let in."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import Any, Protocol
 
 import trio
@@ -63,7 +66,7 @@ class Service:
     """
 
     def __init__(self, *credentials: AwsCredentials, scope: Scope = SCOPE, ahead: float = 0.0) -> None:
-        self._scope = scope
+        self.scope = scope
         self.admit(*credentials)
         self.ahead = ahead
         self.before: Callable[[Request], Response | None] = lambda _: None
@@ -76,7 +79,7 @@ class Service:
 
     def admit(self, *credentials: AwsCredentials) -> None:
         """From now on let in these and nobody else."""
-        self._app = App(AwsVerifier(self._scope, credentials), create_missing=True)
+        self._app = App(AwsVerifier(self.scope, credentials), create_missing=True)
 
     def handle(
         self, request: Request, documents: MutableMapping[str, Document], now: float
@@ -111,6 +114,27 @@ class Service:
             record=lambda line: self.applied.append(json.loads(line)),
             task_status=task_status,
         )
+
+
+@contextmanager
+def serving_in_a_thread(service: Service) -> Iterator[str]:
+    """Serve beside the test; the base URL."""
+    begun: Queue[tuple[str, Callable[[], None]]] = Queue()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            url = await nursery.start(service.serve)
+            token = trio.lowlevel.current_trio_token()
+            begun.put((url, partial(token.run_sync_soon, nursery.cancel_scope.cancel)))
+
+    thread = Thread(target=trio.run, args=(main,))
+    thread.start()
+    url, end = begun.get()
+    try:
+        yield url
+    finally:
+        end()
+        thread.join()
 
 
 def served(service: Service, job: Callable[[str], Awaitable[Any]]) -> Any:
