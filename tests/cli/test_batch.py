@@ -19,10 +19,12 @@ from typing import Any
 import pytest
 import trio
 
+from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.cli.main import main
 from patchwire.delivery.outcome import Outcome
 from patchwire.http.message import Origin
 from tests.support import journals
+from tests.support.aws_batches import signing
 from tests.support.batches import BatchFiles, people, read_lines
 from tests.support.commands import PATCHWIRE, environment, patchwire, running, serving, without_traceback
 from tests.support.origins import OK, Origins, document, run, status
@@ -52,6 +54,17 @@ def test_a_batch_writes_outcomes_and_ends_with_its_summary_as_json(tmp_path: Pat
     assert last["rate"] > 0
     assert list(last["latency"]) == ["p50", "p90", "p99", "p999", "max"]
     assert 0 < last["latency"]["p50"] <= last["latency"]["max"]
+
+
+def test_a_host_that_contradicts_what_is_signed_for_is_one_warning_and_changes_no_exit_code(tmp_path: Path) -> None:
+    host = "a.execute-api.eu-west-1.amazonaws.com"
+    with serving("--create-missing") as url:
+        files = served(tmp_path, url, 3, signing(AwsCredentials("AKIDEXAMPLE", "canary"), f'signing_host = "{host}"'))
+        done = patchwire("batch", files.connection, files.records)
+    assert done.returncode == 0
+    assert without_traceback(done) == [
+        f"patchwire: warning: host {host} is in eu-west-1, but region us-east-1 is signed for"
+    ]
 
 
 def test_a_text_summary_is_plain_lines_in_a_pipe_and_keeps_out_of_outcomes_on_stdout(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from patchwire.auth.aws_credentials import AwsCredentials
+from tests.support.aws_batches import signing
 from tests.support.commands import PATCHWIRE, environment, patchwire, serving, without_traceback
 
 MERGE = ("--body", '{"a": 1}')
@@ -148,6 +150,22 @@ def test_no_secret_is_in_what_it_writes(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "Authorization: ***" in done.stderr
     assert "canary" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("host", "doubt"), [
+    ("a.execute-api.eu-west-1.amazonaws.com", "is in eu-west-1, but region us-east-1 is signed for"),
+    ("s3.us-east-1.amazonaws.com", "belongs to s3, but service execute-api is signed for"),
+    ("a.execute-api.us-east-1.amazonaws.com", None),
+])  # fmt: skip
+def test_a_host_that_contradicts_what_is_signed_for_is_one_warning_and_changes_no_exit_code(
+    tmp_path: Path, url: str, host: str, doubt: str | None
+) -> None:
+    keys = AwsCredentials("AKIDEXAMPLE", "canary")
+    done = patchwire("send", connection(tmp_path, url, signing(keys, f'signing_host = "{host}"')), "/doubt", *MERGE)
+    assert done.returncode == 0
+    *warnings, told = without_traceback(done)
+    assert told.startswith("patchwire: applied: 20")
+    assert warnings == ([] if doubt is None else [f"patchwire: warning: host {host} {doubt}"])
 
 
 def test_the_outcome_is_told_also_where_the_body_cannot_be_written(tmp_path: Path, url: str) -> None:

@@ -9,13 +9,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from patchwire.auth import sigv4, sigv4a
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_signing import Scope
 from patchwire.http.message import request_to
-from tests.support.batches import BatchFiles, people
+from tests.support.aws_batches import demanded, signing
+from tests.support.batches import BatchFiles, people, read_lines
 from tests.support.commands import environment, patchwire, serving, without_traceback
 from tests.support.moto import AwsKeys, BotocoreAuth
 
@@ -337,3 +339,40 @@ def test_what_is_wrong_is_one_line(arguments: list[str], complaint: str) -> None
     done = patchwire("serve", *arguments)
     assert done.returncode == 2
     assert complaint in without_traceback(done)[-1]
+
+
+# --- batches of ours that are signed
+
+SESSION = AwsCredentials("ASIAEXAMPLE", "canary-secret", "canary-token")
+ITS_KEYS = ("--access-key", SESSION.access_key, "--secret-key", "env:K", "--session-token", "env:T")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "service", "region"), [("sigv4", "s3", "eu-west-1"), ("sigv4a", "execute-api", "us-east-1")]
+)
+def test_a_signed_batch_of_ours_is_let_in_and_applied_once_and_with_another_secret_stops_after_one_request(
+    tmp_path: Path, algorithm: str, service: str, region: str
+) -> None:
+    record = tmp_path / "record.ndjson"
+    options = ("--auth", "aws", *ITS_KEYS, "--service", service, "--region", region, "--record", str(record))
+    variables = environment(K=SESSION.secret_key, T="canary-token")
+    log = (tmp_path / "log").open("wb")
+    with log, serving(*options, "--create-missing", "-v", stderr=log, env=variables) as url:
+        settings = {
+            secret: signing(msgspec.structs.replace(SESSION, secret_key=secret), f'algorithm = "{algorithm}"',
+                            service=service, region=region)
+            for secret in ("not-this-one", SESSION.secret_key)
+        }  # fmt: skip
+        files = BatchFiles(tmp_path, url, settings["not-this-one"])
+        files.write(people(300))
+        refused = patchwire("batch", files.connection, files.records, "--output", files.output)
+        answered = (tmp_path / "log").read_bytes().count(b" < PATCH ")
+        BatchFiles(tmp_path, url, settings[SESSION.secret_key])
+        applied = patchwire("batch", files.connection, files.records, "--output", files.output)
+    (line,) = without_traceback(refused)
+    assert (refused.returncode, answered) == (1, 1)
+    assert "the secret key of access key ASIAEXAMPLE is wrong" in line
+    assert (applied.returncode, applied.stderr) == (0, "")
+    assert [each["outcome"] for each in files.outcomes()] == ["applied"] * 300
+    lines = read_lines(record)
+    assert sorted((each["path"], each["body"]) for each in lines) == demanded(people(300))
