@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from patchwire.auth import sigv4, sigv4a
-from patchwire.auth.aws_canonical import UNSIGNED_PAYLOAD, strictly_encoded
+from patchwire.auth.aws_canonical import UNSIGNED_PAYLOAD
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_errors import AwsError, Meaning, error_in
 from patchwire.auth.aws_frame import Frames, Signed, sign_in
@@ -32,6 +32,7 @@ from patchwire.auth.flow import (
     holding_back,
     offers,
 )
+from patchwire.auth.quoting import hiding
 from patchwire.errors import CredentialsError, LocalProtocolError
 from patchwire.http.fields import http_date
 from patchwire.http.message import Origin, Request, Response
@@ -46,8 +47,6 @@ MAX_CORRECTION: Final = 86_400.0
 REFUSING: Final = frozenset({400, 401, 403})
 """Statuses with which AWS services reject signatures, among other things."""
 
-SHORTEST_SECRET: Final = 8
-"""Octets from which on a secret is looked for anywhere; a shorter one is part of many words."""
 SECRET_FIELDS: Final = frozenset({"authorization", "cookie", "x-amz-security-token", "x-api-key"})
 NO_SUCH_ROUTE: Final = "an API Gateway says this of a path or method that it does not have"
 _SIGNERS: Final = {"sigv4": sigv4.signer, "sigv4a": sigv4a.signer}
@@ -138,7 +137,9 @@ class AwsAuthentication:
                 self._is_proven = self._is_proven or accepts(response)
                 return FlowResult(response)
             error = error_in(response)
-            response = _without(self._secrets_of(attempt), response)
+            hide = hiding(self._secrets_of(attempt))
+            body_shown = hide(response.body.decode("latin-1")).encode("latin-1")
+            response = msgspec.structs.replace(response, body=body_shown)
             meaning = self._meaning(error, response, attempt)
             if meaning is Meaning.NOT_ABOUT_IT:
                 return self._passed_by(error, response)
@@ -150,7 +151,7 @@ class AwsAuthentication:
                 is_renewed, self._is_proven = True, False
                 if self._session.reject(attempt.credentials):
                     continue
-            return (yield from self._rejection(meaning, error, response, attempt))
+            return (yield from self._rejection(meaning, error, response, attempt, hide))
 
     def _hash_of(self, request: Request) -> Generator[Step, Answer, str]:
         hashed = yield HashBody("sha256")
@@ -217,15 +218,20 @@ class AwsAuthentication:
         return FlowResult(response, accepts=error.is_denial)
 
     def _rejection(
-        self, meaning: Meaning, error: AwsError, response: Response, attempt: _Attempt
+        self,
+        meaning: Meaning,
+        error: AwsError,
+        response: Response,
+        attempt: _Attempt,
+        hide: Callable[[str], str],
     ) -> Generator[Step, Answer, FlowResult]:
-        signed, secrets = attempt.signed, self._secrets_of(attempt)
-        said = reason(meaning, error, attempt.credentials, self._scope, signed, self._ahead(response), secrets)
+        signed = attempt.signed
+        said = reason(meaning, error, attempt.credentials, self._scope, signed, self._ahead(response), hide)
         for name, ours, theirs in (
             ("canonical request", signed.canonical, error.canonical_request),
             ("string to sign", signed.text, error.string_to_sign),
         ):
-            lines = differences(ours.decode("latin-1"), theirs, self._secret_fields, secrets)
+            lines = differences(ours.decode("latin-1"), theirs, self._secret_fields, hide)
             for line in (f"{name}: - ours, + the service's", *lines) if lines else ():
                 yield Tell(line)
         # Once the credentials have served, a signature that is not right has to do with its request.
@@ -235,17 +241,9 @@ class AwsAuthentication:
         return FlowResult(response, said)
 
     def _secrets_of(self, attempt: _Attempt) -> list[str]:
-        """What a service that quotes the request must not be quoted with, also percent-encoded."""
-        secrets = [attempt.credentials.secret_key.encode("ascii")]
-        for name, value in attempt.request.headers:
-            if len(value) >= SHORTEST_SECRET and name.decode("ascii").lower() in self._secret_fields:
-                secrets.append(value)
-        return [form.decode("latin-1") for secret in secrets for form in (secret, strictly_encoded(secret))]
-
-
-def _without(secrets: list[str], response: Response) -> Response:
-    """The response to a request that was refused: it may quote the whole of that."""
-    body = response.body
-    for secret in secrets:
-        body = body.replace(secret.encode("latin-1"), b"***")
-    return msgspec.structs.replace(response, body=body)
+        """What a service that quotes the request must not be quoted with."""
+        fields = attempt.request.headers
+        secret = [
+            value.decode("latin-1") for name, value in fields if name.decode("ascii").lower() in self._secret_fields
+        ]
+        return [attempt.credentials.secret_key, *secret]

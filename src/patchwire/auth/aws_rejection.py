@@ -24,17 +24,17 @@ def reason(
     scope: Scope,
     signed: Signed,
     ahead: float | None,
-    secrets: Collection[str],
+    hide: Callable[[str], str],
 ) -> str:
-    """What is wrong, and the remedy. `ahead` are the seconds by which the service's clock is ahead of ours; of
-    `secrets` nothing that the service says is repeated.
+    """What is wrong, and the remedy. `ahead` are the seconds by which the service's clock is ahead of ours; `hide`
+    takes secrets out of what the service says.
     """
     key, code = credentials.access_key, f" ({error.code})" if error.code else ""
     if meaning is Meaning.EXPIRED:
         return f"{ENDED}{code}"
     if meaning is Meaning.UNKNOWN_KEY:
         token = "" if credentials.session_token is None else " or its session token"
-        return f"access key {key}{token} is not accepted{code}: check it{_said(error, secrets)}"
+        return f"access key {key}{token} is not accepted{code}: check it{_said(error, hide)}"
     if meaning is Meaning.ANOTHER_BODY:
         return f"the body that came is not the one that was signed{code}: it was changed meanwhile, or on its way"
     if meaning is Meaning.SKEWED:
@@ -42,7 +42,7 @@ def reason(
         return f"the service finds the time of the signature wrong{code}: set this machine's clock by its own{apart}"
     if error.canonical_request is None:
         remedy = f"check the secret key, service {scope.service} and region {scope.region}"
-        return f"the signature with access key {key} was rejected{code}: {remedy}{_said(error, secrets)}"
+        return f"the signature with access key {key} was rejected{code}: {remedy}{_said(error, hide)}"
     if error.canonical_request != signed.canonical.decode("latin-1"):
         return f"the signature was rejected{code}: the service has read the request otherwise, -v shows how"
     if error.string_to_sign not in (None, signed.text.decode("latin-1")):
@@ -55,11 +55,13 @@ def apart_from(ahead: float) -> str:
     return f"{abs(ahead):,.0f} seconds {'ahead of' if ahead > 0 else 'behind'}"
 
 
-def differences(ours: str, theirs: str | None, secret_fields: Collection[str], secrets: Collection[str]) -> list[str]:
+def differences(
+    ours: str, theirs: str | None, secret_fields: Collection[str], hide: Callable[[str], str]
+) -> list[str]:
     """The lines of two canonical requests, or strings to sign, that differ: "- " ours, "+ " theirs; none where the
     service has not said its own.
 
-    The values of `secret_fields` (lower case) are hidden, that they differ is not; and so are `secrets`, wherever
+    The values of `secret_fields` (lower case) are hidden, that they differ is not; `hide` takes secrets out wherever
     they stand.
     """
 
@@ -67,7 +69,7 @@ def differences(ours: str, theirs: str | None, secret_fields: Collection[str], s
         name, colon, _ = line.partition(":")
         if colon and name.strip().lower() in secret_fields:
             return f"{name}:***"
-        return _without(line, secrets)[:LONGEST_LINE]
+        return hide(line)[:LONGEST_LINE]
 
     if theirs is None:
         return []
@@ -81,14 +83,8 @@ def _differing(mine: list[str], other: list[str], shown: Callable[[str], str]) -
             yield from (f"+ {shown(line)}" for line in other[other_start:other_end])
 
 
-def _said(error: AwsError, secrets: Collection[str]) -> str:
+def _said(error: AwsError, hide: Callable[[str], str]) -> str:
     """The first line of what the service has said."""
-    line = _without(error.message.partition("\n")[0].strip(), secrets)
+    line = hide(error.message.partition("\n")[0].strip())
     shown = "".join(character for character in line if character.isprintable())[:LONGEST_MESSAGE]
     return f"; it says: {shown}" if shown else ""
-
-
-def _without(line: str, secrets: Collection[str]) -> str:
-    for secret in secrets:
-        line = line.replace(secret, "***")
-    return line

@@ -240,10 +240,10 @@ def _with_error(reply: Reply, problem: str | None) -> Reply:
 
 
 def _proven(reply: Reply, result: FlowResult) -> tuple[Reply, FlowResult | None]:
+    reply = msgspec.structs.replace(reply, response=result.response)
     said = result.refusal or result.note
     if said is not None:
-        response = msgspec.structs.replace(result.response, error=said)
-        return msgspec.structs.replace(reply, response=response), result
+        return _with_error(reply, said), result
     if result.doubt is None:
         return reply, result
     problem = f"answered with {result.response.status}, but {result.doubt}"
