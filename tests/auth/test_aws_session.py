@@ -131,8 +131,7 @@ def test_rejected_credentials_are_given_up_once_and_not_taken_again() -> None:
     assert current(of, NOW) == (LATER, 1)
     assert of.reject(ENDING)  # who was in flight with them
     assert of.generation == before + 1
-    assert of.is_current(LATER)
-    assert not of.is_current(ENDING)
+    assert of.at_hand(NOW) is LATER
     assert of.reject(LATER)
     with pytest.raises(CredentialsError, match=ENDED):
         current(of, NOW)

@@ -53,11 +53,12 @@ _SIGNERS: Final = {"sigv4": sigv4.signer, "sigv4a": sigv4a.signer}
 
 
 class _Attempt(Struct, frozen=True):
-    """A request as it was signed: by our clock at `at`, set forward by `offset`."""
+    """A request as it was signed: with credentials of a generation, by our clock at `at`, set forward by `offset`."""
 
     signed: Signed
     request: Request
     credentials: AwsCredentials
+    generation: int
     at: float
     offset: float
 
@@ -173,14 +174,12 @@ class AwsAuthentication:
         date = timestamp(int(at + offset))
         frame = self._frames.find(credentials, date[:8], request.headers)
         signed = sign_in(frame, request, date, payload_hash or payload_hash_of(request.body))
-        return _Attempt(signed, request.with_fields(signed.headers), credentials, at, offset)
+        signed_request = request.with_fields(signed.headers)
+        return _Attempt(signed, signed_request, credentials, self._session.generation, at, offset)
 
     def _is_good(self, attempt: _Attempt) -> bool:
-        return (
-            abs(self._clock() - attempt.at) < FRESH
-            and attempt.offset == self._offset
-            and self._session.is_current(attempt.credentials)
-        )
+        is_in_force = attempt.offset == self._offset and attempt.generation == self._session.generation
+        return is_in_force and -FRESH < self._clock() - attempt.at < FRESH
 
     def _meaning(self, error: AwsError, response: Response, attempt: _Attempt) -> Meaning:
         meaning = error.meaning

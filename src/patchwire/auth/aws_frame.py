@@ -80,6 +80,8 @@ def frame_for(signer: Signer, headers: Headers, origin: Origin, terms: Terms, *,
 def sign_in(frame: Frame, request: Request, date: str, payload_hash: str) -> Signed:
     """The signature of a request with the frame's fields, at a `timestamp` of its signer's day."""
     signer, target = frame.signer, request.target
+    if target[:1] != b"/":
+        target = path_and_query(target)
     if b"?" in target:
         check_query(target)
     moment = date.encode("ascii")
@@ -89,8 +91,7 @@ def sign_in(frame: Frame, request: Request, date: str, payload_hash: str) -> Sig
         hashed = payload_hash.encode("ascii")
         fields = fields.replace(_HASH, hashed)
         added = (*added, (b"X-Amz-Content-Sha256", hashed))
-    path = frame.terms.path
-    canonical = canonical_text(request.method, path_and_query(target), fields, frame.names, payload_hash, path)
+    canonical = canonical_text(request.method, target, fields, frame.names, payload_hash, frame.terms.path)
     text = string_to_sign(signer.algorithm, canonical, signer.scope, date)
     return Signed((*added, (b"Authorization", frame.opening + signer.signature(text))), canonical, text)
 

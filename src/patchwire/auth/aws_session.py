@@ -59,10 +59,6 @@ class AwsSession:
             else:
                 yield from self._waited()
 
-    def is_current(self, credentials: AwsCredentials) -> bool:
-        """Whether these are still in force."""
-        return self._credentials is credentials
-
     def reject(self, credentials: AwsCredentials) -> bool:
         """The service says that their session has ended. Whether others can be looked for."""
         self._rejected = credentials

@@ -24,4 +24,4 @@ def _any_form(character: str) -> str:
     if _plain(character):
         return character
     code = ord(character)
-    return rf"(?:{re.escape(character)}|(?i:%{code:02x}|\\u{code:04x})|\\{re.escape(character)})"
+    return rf"(?:\\{re.escape(character)}|(?i:%{code:02x}|\\u{code:04x})|{re.escape(character)})"
