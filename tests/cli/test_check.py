@@ -94,7 +94,11 @@ signing_host = "monitoring.eu-west-1.amazonaws.com"
 
 
 def test_where_aws_credentials_come_from_is_shown_and_no_custom_name_is_given_a_label(tmp_path: Path) -> None:
-    (tmp_path / "credentials").write_text("[crm]\naws_access_key_id=A\naws_secret_access_key=canary-3\n", "utf-8")
+    (tmp_path / "credentials").write_text(
+        "[crm]\naws_access_key_id=AKID\naws_secret_access_key=canary-3\naws_session_token=canary-4\n"
+        "expiration=2030-01-02T03:04:05Z\n",
+        "utf-8",
+    )
     more = """
 authentication = "aws"
 [aws]
@@ -110,11 +114,12 @@ algorithm = "sigv4a"
     done = patchwire("check", connection(tmp_path, "http://h/v1", more))
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    for line in ("aws.profile crm", f"aws.credentials_file {tmp_path / 'credentials'}", "aws.region * (custom)",
+    for line in ("aws.access_key AKID", "aws.session_token ***", "aws.credentials end 2030-01-02T03:04:05.000Z",
+                 "aws.profile crm", f"aws.credentials_file {tmp_path / 'credentials'}", "aws.region * (custom)",
                  "aws.service codepipeline2 (custom)", "aws.algorithm sigv4a", "aws.payload signed",
                  "aws.sign_session_token true", "aws.signed_fields all that may be"):  # fmt: skip
         assert line in lines
-    assert "canary-3" not in done.stdout
+    assert "canary-" not in done.stdout
 
 
 def test_a_connection_may_come_from_a_pipe(tmp_path: Path) -> None:

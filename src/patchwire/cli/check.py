@@ -14,11 +14,12 @@ from patchwire.cli import exits
 from patchwire.cli.terminal import printable
 from patchwire.cli.trio_run import trio_run
 from patchwire.errors import InputError, StorageError
+from patchwire.files.aws_credentials import load_aws_credentials
 from patchwire.files.connection_file import connection_from, read_toml
 from patchwire.files.read import describe
 from patchwire.net.opening import open_connection, server_chain
 from patchwire.net.sources import now
-from patchwire.net.wire_log import WireLog
+from patchwire.net.wire_log import WireLog, time_of
 from patchwire.settings.aws import AwsSettings
 from patchwire.settings.connection import ConnectionFile, ConnectionSettings, parse_connection
 from patchwire.settings.secret import parse_reference
@@ -89,6 +90,12 @@ def _aws(settings: ConnectionSettings, aws: AwsSettings, written: ConnectionFile
         yield "aws.access_key", aws.access_key
         yield "aws.secret_key", _secret(written.aws.secret_key)
         yield "aws.session_token", "none" if aws.session_token is None else _secret(written.aws.session_token)
+    elif aws.credentials != "chain":  # which may take a while, and is asked when there is something to sign
+        found = load_aws_credentials(aws)
+        yield "aws.access_key", found.access_key
+        yield "aws.session_token", "none" if found.session_token is None else "***"
+        if found.expires_at is not None:
+            yield "aws.credentials end", time_of(found.expires_at)
     if aws.credentials in ("profile", "chain"):
         yield "aws.profile", aws.profile or "the default"
     if aws.credentials_file is not None:
