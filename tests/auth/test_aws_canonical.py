@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from patchwire.auth.aws_canonical import (
-    EMPTY_HASH,
     GENERIC,
     NEVER_SIGNED,
     S3,
@@ -16,7 +15,7 @@ from patchwire.auth.aws_canonical import (
     strictly_encoded,
 )
 from patchwire.auth.aws_signing import payload_hash_of
-from tests.support.sigv4_vectors import OlderCase, SigningCase, older_cases, signing_cases
+from tests.support.sigv4_vectors import EMPTY_HASH, OlderCase, SigningCase, older_cases, signing_cases
 from tests.support.vectors import needs_vectors
 
 RESERVED_IN_PATH = b"!$&'()*+,;=:@"

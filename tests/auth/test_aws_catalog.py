@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 
@@ -123,12 +122,10 @@ def test_a_hint_is_a_question() -> None:
     )
 
 
-def test_a_hint_for_a_long_name_costs_no_more_than_for_a_short_one() -> None:
-    began = time.perf_counter()
-    for name in ("x" * 100_000, "amazon simple " * 10_000, "us-east-1" * 10_000):
-        service_hint(name)
-        region_hint(name)
-    assert time.perf_counter() - began < 1
+def test_of_a_long_name_only_the_beginning_is_compared() -> None:
+    for hint in (service_hint, region_hint):
+        for name in ("x" * 100_000, "amazon simple " * 10_000, "us-east-1" * 10_000):
+            assert hint(name) == hint(name[:MAX_COMPARED])
 
 
 def test_every_name_and_every_label_is_short_enough_to_be_compared_whole() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_session import ENDED, MARGIN, PAUSE, AwsSession
-from patchwire.auth.flow import Answer, Load, Step, Wait
+from patchwire.auth.flow import Answer, Load, Step, Tell, Wait
 from patchwire.errors import CredentialsError
 
 NOW = 1_000_000.0
@@ -104,7 +104,9 @@ def test_later_credentials_that_cannot_be_had_fail_nobody_while_there_are_others
     of = session()
     asking = begun(of, NOW + 900)
     with pytest.raises(StopIteration) as stop:
-        asking.throw(CredentialsError("gone", origin=""))
+        told = asking.throw(CredentialsError("gone", origin=""))
+        assert told == Tell("the credentials that are about to end could not be renewed: gone")
+        asking.send(None)
     assert stop.value.value is ENDING
     assert current(of, NOW + 900 + PAUSE - 1) == (ENDING, 0)
     assert of.reject(ENDING)

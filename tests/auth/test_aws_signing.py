@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 
-from patchwire.auth.aws_canonical import EMPTY_HASH, GENERIC, S3, UNSIGNED_PAYLOAD, PathRules
+from patchwire.auth.aws_canonical import GENERIC, S3, UNSIGNED_PAYLOAD, PathRules
 from patchwire.auth.aws_frame import Signed, sign_with
 from patchwire.auth.aws_signing import (
     GENERIC_TERMS,
@@ -20,7 +20,7 @@ from patchwire.auth.aws_signing import (
 )
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import Headers, Origin, Request
-from tests.support.sigv4_vectors import OlderCase, SigningCase, older_cases, signing_cases
+from tests.support.sigv4_vectors import EMPTY_HASH, OlderCase, SigningCase, older_cases, signing_cases
 from tests.support.vectors import needs_vectors
 
 DATE = "20150830T123600Z"
@@ -111,7 +111,7 @@ def test_what_is_refused_is_shown_in_part_only() -> None:
 
 @pytest.mark.parametrize("service", ["s3", "s3express", "s3-object-lambda", "s3-outposts"])
 def test_s3_and_its_kin_send_the_hash_and_leave_the_path_alone(service: str) -> None:
-    assert terms_of(service) == Terms(path=S3, sends_payload_hash=True)
+    assert terms_of(service) == Terms(path=S3, sends_payload_hash=True, takes_unsigned=True)
 
 
 @pytest.mark.parametrize("service", ["execute-api", "iam", "S3", "s3tables", "dynamodb"])
@@ -269,7 +269,7 @@ def test_or_added_behind_the_signature_where_the_service_wants_that() -> None:
         (Terms(), "ab" * 32, "ab" * 32, False),
         (Terms(), UNSIGNED_PAYLOAD, UNSIGNED_PAYLOAD, True),
         (Terms(signs_payload=False), None, UNSIGNED_PAYLOAD, True),
-        (Terms(signs_payload=False), "ab" * 32, "ab" * 32, False),
+        (Terms(signs_payload=False), "ab" * 32, "ab" * 32, True),
         (terms_of("s3"), None, payload_hash_of(b"body"), True),
         (terms_of("s3"), "ab" * 32, "ab" * 32, True),
         (terms_of("s3"), UNSIGNED_PAYLOAD, UNSIGNED_PAYLOAD, True),

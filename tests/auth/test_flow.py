@@ -68,7 +68,7 @@ def test_a_flow_that_is_given_up_closes_without_a_word() -> None:
 def test_acceptance_is_shown_by_the_status_or_by_who_knows_more() -> None:
     assert FlowResult(Response(200)).shows_acceptance
     assert FlowResult(Response(403)).shows_acceptance
-    assert not FlowResult(Response(403), accepts=False).shows_acceptance
-    assert FlowResult(Response(404), accepts=True).shows_acceptance
+    assert not FlowResult(Response(403), proves=False).shows_acceptance
+    assert FlowResult(Response(404), proves=True).shows_acceptance
     assert not FlowResult(Response(200), "refused").shows_acceptance
     assert not FlowResult(Response(200), doubt="unproven").shows_acceptance

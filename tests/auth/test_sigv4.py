@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from patchwire.auth import sigv4
-from patchwire.auth.aws_canonical import EMPTY_HASH, UNSIGNED_PAYLOAD, canonical_request
+from patchwire.auth.aws_canonical import UNSIGNED_PAYLOAD, canonical_request
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_signing import Scope, Terms
 from patchwire.auth.sigv4 import credential_scope, presign, sign, signature, signer, signing_key, string_to_sign
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import Headers, Origin, Request
-from tests.support.sigv4_vectors import OlderCase, SigningCase, older_cases, signing_cases
+from tests.support.sigv4_vectors import EMPTY_HASH, OlderCase, SigningCase, older_cases, signing_cases
 from tests.support.vectors import needs_vectors
 
 EXAMPLE = AwsCredentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
@@ -243,15 +243,15 @@ def test_the_same_request_is_signed_the_same_after_keys_of_others() -> None:
 
 def test_a_bounded_number_of_keys_is_kept() -> None:
     for number in range(sigv4.KEYS_KEPT + 10):
-        signer(EXAMPLE, IAM, f"2015{number:04}")
-    assert signer.cache_info().currsize == sigv4.KEYS_KEPT == 64
+        sigv4.remembered_signer(EXAMPLE, IAM, f"2015{number:04}")
+    assert sigv4.remembered_signer.cache_info().currsize == sigv4.KEYS_KEPT == 16
 
 
 def test_a_day_needs_one_key() -> None:
-    signer.cache_clear()
+    sigv4.remembered_signer.cache_clear()
     for second in range(3):
         sign(LIST_USERS, EXAMPLE, IAM, NOW + second)
-    assert signer.cache_info().misses == 1
+    assert sigv4.remembered_signer.cache_info().misses == 1
 
 
 def test_a_signer_prints_neither_key_nor_secret() -> None:

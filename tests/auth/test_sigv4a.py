@@ -9,7 +9,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from patchwire.auth import sigv4a
-from patchwire.auth.aws_canonical import EMPTY_HASH, UNSIGNED_PAYLOAD, canonical_request
+from patchwire.auth.aws_canonical import UNSIGNED_PAYLOAD, canonical_request
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_signing import Scope, Terms
 from patchwire.auth.sigv4a import (
@@ -24,7 +24,7 @@ from patchwire.auth.sigv4a import (
 )
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import Headers, Origin, Request
-from tests.support.sigv4_vectors import SigningCase, signing_cases
+from tests.support.sigv4_vectors import EMPTY_HASH, SigningCase, signing_cases
 from tests.support.vectors import load, needs_vectors
 
 KEYS = AwsCredentials("AKISORANDOMAASORANDOM", "q+jcrXGc+0zWN6uzclKVhvMmUsIfRPa4rlRandom")
@@ -260,16 +260,18 @@ def test_a_signer_is_never_that_of_other_credentials_regions_services_or_days() 
 
 def test_bounded_numbers_of_keys_and_signers_are_kept() -> None:
     for number in range(sigv4a.KEYS_KEPT + 5):
-        signer(AwsCredentials(f"AKID{number}", "secret"), SCOPE, "20150830")
-    assert signer.cache_info().currsize == private_key.cache_info().currsize == sigv4a.KEYS_KEPT == 64
+        sigv4a.remembered_signer(AwsCredentials(f"AKID{number}", "secret"), SCOPE, "20150830")
+    assert (
+        sigv4a.remembered_signer.cache_info().currsize == private_key.cache_info().currsize == sigv4a.KEYS_KEPT == 16
+    )
 
 
 def test_a_key_is_derived_once_for_all_days_and_services() -> None:
     private_key.cache_clear()
-    signer.cache_clear()
+    sigv4a.remembered_signer.cache_clear()
     for service, now in (("iam", NOW), ("s3", NOW), ("s3", NOW + 86_400)):
         sign(patch(), KEYS, Scope("*", service), now)
-    assert (private_key.cache_info().misses, signer.cache_info().misses) == (1, 3)
+    assert (private_key.cache_info().misses, sigv4a.remembered_signer.cache_info().misses) == (1, 3)
 
 
 def test_a_signer_prints_neither_key_nor_secret() -> None:

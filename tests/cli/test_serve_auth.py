@@ -192,9 +192,9 @@ def send(
     if form == "query":
         request = sigv4.presign(request, of, scope, now, 60)
     elif form == "sigv4a":
-        request = request.with_fields(sigv4a.sign(request, of, scope, now))
+        request = request.with_valid_fields(sigv4a.sign(request, of, scope, now))
     else:
-        request = request.with_fields(sigv4.sign(request, of, scope, now))
+        request = request.with_valid_fields(sigv4.sign(request, of, scope, now))
     with httpx.Client(trust_env=False) as client:
         answer = client.patch(f"{url}{request.target.decode()}", headers=list(request.headers), content=request.body)
     return answer.status_code, answer.headers.get("x-amzn-errortype", "")

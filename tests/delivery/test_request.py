@@ -58,7 +58,7 @@ def test_what_a_signature_sets_belongs_to_the_connection_where_requests_are_sign
     file = parse_connection("c", {"base_url": "https://h/?k=1", "authentication": "aws", "aws": aws})
     maker = RequestMaker(resolve("c", file, {"aws.secret_key": Secret("s")}))
     for path, headers, complaint in (
-        ("/a", {"X-Amz-Date": "x"}, "headers.X-Amz-Date: belongs to the connection, not to one of its requests"),
+        ("/a", {"X-Amz-Date": "x"}, "headers.X-Amz-Date: is the signature's own: leave it out"),
         ("/a?X-Amz-Signature=x", {}, "query: X-Amz-Signature is the signature's own: leave it out"),
     ):
         with pytest.raises(LocalProtocolError) as caught:

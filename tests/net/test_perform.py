@@ -756,17 +756,27 @@ def test_each_who_finds_no_credentials_is_told_why_and_nothing_is_sent() -> None
     trio.run(main)
 
 
-def test_a_session_that_has_ended_and_is_loaded_again_ends_the_conversation_with_the_response() -> None:
+def test_a_session_that_has_ended_sends_nothing_until_it_is_renewed_and_goes_on_then() -> None:
     expired = Response(403, ((b"x-amzn-ErrorType", b"ExpiredTokenException"),))
+    kept, sent = [TEMPORARY], []
 
-    async def refuse(step: Send, may_go: MayGo) -> Reply | None:
+    async def judge(step: Send, may_go: MayGo) -> Reply | None:
         await trio.lowlevel.checkpoint()
-        return Reply(expired, Sent.YES, None, 1, 1, False) if may_go() else None
+        if not may_go():
+            return None
+        sent.append(step.request.header(b"x-amz-security-token"))
+        answer = expired if sent[-1] == b"t" else Response(200)
+        return Reply(answer, Sent.YES, None, 1, 1, False)
 
     async def main() -> None:
-        reply, result = await signing(lambda: TEMPORARY).perform(PATCH, refuse)
-        assert reply.response is not None
-        assert (reply.response.status, result is not None and result.refusal) == (403, ENDED)
+        performer = signing(lambda: kept[-1])
+        for _ in range(2):
+            with pytest.raises(CredentialsError, match=ENDED):
+                await performer.perform(PATCH, judge)
+        assert sent == [b"t"]
+        kept.append(AwsCredentials("ASIA", "s", "renewed"))
+        assert (await performer.perform(PATCH, judge))[1] == FlowResult(Response(200))
+        assert sent == [b"t", b"renewed"]
 
     trio.run(main)
 
@@ -799,5 +809,36 @@ def test_who_is_cancelled_while_credentials_are_loaded_leaves_that_to_the_next()
                         first.cancel()
             released.set()
         assert (len(replies), len(calls)) == (1, 2)
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("case", ["rejected", "unsignable"])
+def test_what_stops_a_redirect_is_raised_or_told_with_the_response_in_hand(case: str) -> None:
+    onward = b"/b?X-Amz-Signature=x" if case == "unsignable" else b"/b"
+    mismatch = Response(403, ((b"x-amzn-ErrorType", b"SignatureDoesNotMatch"),))
+
+    async def send(step: Send, may_go: MayGo) -> Reply | None:
+        await trio.lowlevel.checkpoint()
+        if not may_go():
+            return None
+        answer = {b"/a": Response(307, ((b"Location", onward),)), b"/c": mismatch}[step.request.target]
+        return Reply(answer, Sent.YES, None, 1, 1, False)
+
+    async def main() -> None:
+        session = AwsSession(TEMPORARY, None, str(HOME))
+        authentication = AwsAuthentication(session, HOME, Scope("r", "s"), now)
+        performer = Performer(authentication, carries_credentials=True, redirects=Redirects())
+        if case == "unsignable":
+            reply, _ = await performer.perform(PATCH, send)
+            assert reply.response is not None
+            assert reply.response.status == 307
+            assert reply.response.error == (
+                "the redirect is not followed: query: X-Amz-Signature is the signature's own: leave it out"
+            )
+            return
+        await performer.perform(request_to("PATCH", "http://h/c"), send)
+        with pytest.raises(CredentialsRejectedError):
+            await performer.perform(PATCH, send)
 
     trio.run(main)

@@ -71,7 +71,7 @@ def patched(moto: MotoServer, credentials: AwsCredentials, api: str) -> int:
     """The status of a change that is signed with these."""
     url = f"{moto.base_url}/restapis/{api}"
     request = request_to("PATCH", url, [("Content-Type", "application/json")], BODY.encode())
-    request = request.with_fields(sign(request, credentials, Scope(REGION, SERVICE), time.time()))
+    request = request.with_valid_fields(sign(request, credentials, Scope(REGION, SERVICE), time.time()))
     return httpx.request("PATCH", url, headers=list(request.headers), content=BODY, trust_env=False).status_code
 
 

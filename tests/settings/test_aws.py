@@ -82,7 +82,8 @@ def test_custom_entries_win_where_custom_is_chosen() -> None:
         ),
         (
             {"service": "API Gateway"},
-            "aws.service: 'API Gateway' is no service of the catalogue; did you mean apigateway (Amazon API Gateway)?",
+            "aws.service: 'API Gateway' is no service of the catalogue; did you mean apigateway (Amazon API Gateway)"
+            " or execute-api (Amazon API Gateway Deployed APIs)?",
         ),
         (
             {"service": "zzzzzzzzzzz"},
@@ -107,6 +108,11 @@ def test_custom_entries_win_where_custom_is_chosen() -> None:
         ({"profile": "x"}, 'aws.profile: needs credentials = "profile" or "chain"'),
         ({"credentials_file": "x"}, 'aws.credentials_file: needs credentials = "profile"'),
         ({"credentials": "sso"}, "aws.credentials: expected one of keys, environment, profile, chain, got 'sso'"),
+        (
+            {"algorithm": "sigv4a", "region": "us-east-1,eu-*"},
+            "aws.region: 'us-east-1,eu-*' is no region of the catalogue; give it as custom_region, with region ="
+            ' "custom"',
+        ),
         ({"algorithm": "sigv2"}, "aws.algorithm: expected one of sigv4, sigv4a, got 'sigv2'"),
         ({"payload": "none"}, "aws.payload: expected one of signed, unsigned, got 'none'"),
         (
@@ -150,7 +156,7 @@ def test_keys_that_cannot_be_sent_are_refused_unseen() -> None:
 
 def test_terms_are_those_of_the_service_but_for_what_is_said() -> None:
     assert settings().terms == Terms()
-    assert settings(service="s3").terms == Terms(path=S3, sends_payload_hash=True)
+    assert settings(service="s3").terms == Terms(path=S3, sends_payload_hash=True, takes_unsigned=True)
     assert settings(service="opensearchserverless", payload=None).terms == Terms(sends_payload_hash=True)
     lattice = {"service": "custom", "custom_service": "vpc-lattice-svcs"}
     assert settings("http://h", **lattice).terms == Terms(signs_payload=False)
@@ -209,7 +215,9 @@ def connection_fault(**more: Any) -> str:
 
 
 def test_what_is_of_another_scheme_is_refused_beside_aws_and_aws_beside_another() -> None:
-    assert connection_fault(user="u") == ('user: has no use with authentication = "aws"; expected "basic" or "digest"')
+    assert connection_fault(user="u") == (
+        'user: has no use with authentication = "aws"; give aws.access_key and aws.secret_key'
+    )
     assert connection_fault(digest={"qop": ["auth"]}) == 'digest: has no use with authentication = "aws"'
     assert connection_fault(authentication="none") == 'aws: has no use with authentication = "none"'
 
@@ -217,4 +225,4 @@ def test_what_is_of_another_scheme_is_refused_beside_aws_and_aws_beside_another(
 @pytest.mark.parametrize("name", ["Authorization", "X-Amz-Date", "x-amz-content-sha256", "X-Amz-Security-Token"])
 def test_fields_of_the_signature_are_refused_among_the_headers(name: str) -> None:
     found = connection_fault(headers={name: "env:X"})
-    assert found == f'headers.{name}: refused beside authentication = "aws"'
+    assert found == f"headers.{name}: is the signature's own: leave it out"

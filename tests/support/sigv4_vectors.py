@@ -17,6 +17,8 @@ from patchwire.errors import LocalProtocolError
 from patchwire.http.message import Headers, Origin, Request
 from tests.support.vectors import VECTORS
 
+EMPTY_HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of nothing
+
 
 @dataclass(frozen=True)
 class RawRequest:

@@ -16,8 +16,6 @@ from msgspec import Struct
 
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
 """Stands in place of the body's hash where the body is not signed."""
-EMPTY_HASH: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-"""SHA-256 of nothing."""
 NEVER_SIGNED: Final = frozenset(
     b"authorization baggage connection content-length expect forwarded keep-alive proxy-authenticate"
     b" proxy-authorization proxy-connection te traceparent tracestate trailer transfer-encoding upgrade user-agent via"
@@ -30,7 +28,6 @@ _unreserved = re.compile(rb"[A-Za-z0-9\-._~]*").fullmatch
 _plain_path = re.compile(rb"(?:/[A-Za-z0-9\-_~][A-Za-z0-9\-._~]*)+/?").fullmatch
 _other = re.compile(rb"[^A-Za-z0-9\-._~]").sub
 _other_in_path = re.compile(rb"[^A-Za-z0-9\-._~/]").sub
-_escape = re.compile(rb"%[0-9A-Fa-f]{2}").sub
 
 
 class PathRules(Struct, frozen=True):

@@ -50,6 +50,23 @@ class AwsError(Struct, frozen=True):
         return f"<AwsError {self.code}>"
 
     @property
+    def is_about_scope(self) -> bool:
+        """Whether the signature was for another service or region."""
+        return self.code == "AuthorizationHeaderMalformed" or "Credential should be scoped" in self.message
+
+    @property
+    def may_be_skew(self) -> bool:
+        """Whether some services mean a wrong clock by it, and do not say so."""
+        return self.code == "AuthFailure"
+
+    @property
+    def says_unsigned(self) -> bool:
+        """Whether it says of a signed request that it has no signature, as an API Gateway does of a path that it does
+        not have.
+        """
+        return self.code.startswith("MissingAuthenticationToken")
+
+    @property
     def is_denial(self) -> bool:
         """Whether it is told to somebody whom the service knows."""
         return self.code in _DENIED

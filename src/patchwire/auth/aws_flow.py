@@ -16,7 +16,7 @@ from patchwire.auth.aws_errors import AwsError, Meaning, error_in
 from patchwire.auth.aws_frame import Frames, Signed, sign_in
 from patchwire.auth.aws_rejection import apart_from, differences, reason
 from patchwire.auth.aws_session import AwsSession
-from patchwire.auth.aws_signing import S3_FAMILY, Scope, Terms, payload_hash_of, terms_of, timestamp
+from patchwire.auth.aws_signing import Scope, Terms, payload_hash_of, terms_of, timestamp
 from patchwire.auth.challenge import parse
 from patchwire.auth.flow import (
     Answer,
@@ -32,8 +32,8 @@ from patchwire.auth.flow import (
     holding_back,
     offers,
 )
-from patchwire.auth.quoting import hiding
-from patchwire.errors import CredentialsError, LocalProtocolError
+from patchwire.auth.quoting import SECRET_FIELDS, hiding
+from patchwire.errors import LocalProtocolError
 from patchwire.http.fields import http_date
 from patchwire.http.message import Origin, Request, Response
 
@@ -47,7 +47,6 @@ MAX_CORRECTION: Final = 86_400.0
 REFUSING: Final = frozenset({400, 401, 403})
 """Statuses with which AWS services reject signatures, among other things."""
 
-SECRET_FIELDS: Final = frozenset({"authorization", "cookie", "x-amz-security-token", "x-api-key"})
 NO_SUCH_ROUTE: Final = "an API Gateway says this of a path or method that it does not have"
 _SIGNERS: Final = {"sigv4": sigv4.signer, "sigv4a": sigv4a.signer}
 
@@ -112,17 +111,11 @@ class AwsAuthentication:
             payload_hash = yield from self._hash_of(request)
         is_held = body is not Body.IN_REQUEST and not self._is_proven  # it may be long, and the keys be wrong
         is_corrected = is_renewed = False
-        response = None
         while True:
             at = self._clock()
             credentials = self._session.at_hand(at + self._offset)
             if credentials is None:
-                try:
-                    credentials = yield from self._session.current(self._time)
-                except CredentialsError as missing:
-                    if response is None:
-                        raise
-                    return FlowResult(response, str(missing))
+                credentials = yield from self._session.current(self._time)
                 at = self._clock()
             attempt = self._attempt(request, credentials, payload_hash, at)
             step = Send(attempt.request, True, is_renewed, partial(self._is_good, attempt))
@@ -158,7 +151,7 @@ class AwsAuthentication:
         hashed = yield HashBody("sha256")
         if isinstance(hashed, str):
             return hashed
-        if self._scope.service in S3_FAMILY and request.origin.scheme == "https":
+        if self._terms.takes_unsigned and request.origin.scheme == "https":
             return UNSIGNED_PAYLOAD
         raise LocalProtocolError(
             "the body comes from a stream that can be read once, and the signature needs its hash first: give it as"
@@ -174,7 +167,7 @@ class AwsAuthentication:
         date = timestamp(int(at + offset))
         frame = self._frames.find(credentials, date[:8], request.headers)
         signed = sign_in(frame, request, date, payload_hash or payload_hash_of(request.body))
-        signed_request = request.with_fields(signed.headers)
+        signed_request = request.with_valid_fields(signed.headers)
         return _Attempt(signed, signed_request, credentials, self._session.generation, at, offset)
 
     def _is_good(self, attempt: _Attempt) -> bool:
@@ -183,7 +176,7 @@ class AwsAuthentication:
 
     def _meaning(self, error: AwsError, response: Response, attempt: _Attempt) -> Meaning:
         meaning = error.meaning
-        if meaning is Meaning.MISMATCH or error.code == "AuthFailure":
+        if meaning is Meaning.MISMATCH or error.may_be_skew:
             ahead = self._ahead(response)
             if ahead is not None and abs(ahead - attempt.offset) >= SKEW:
                 return Meaning.SKEWED
@@ -211,10 +204,10 @@ class AwsAuthentication:
         if response.status == 401:
             asked = offers(parse(response.all_values(b"www-authenticate")))
             return FlowResult(response, f"the server asks for {asked}, this connection signs for AWS")
-        if error.code.startswith("MissingAuthenticationToken"):
-            return FlowResult(response, note=NO_SUCH_ROUTE, accepts=False)
+        if error.says_unsigned:
+            return FlowResult(response, note=NO_SUCH_ROUTE, proves=False)
         self._is_proven = self._is_proven or error.is_denial
-        return FlowResult(response, accepts=error.is_denial)
+        return FlowResult(response, proves=error.is_denial)
 
     def _rejection(
         self,
@@ -236,7 +229,7 @@ class AwsAuthentication:
         # Once the credentials have served, a signature that is not right has to do with its request.
         is_of_request = self._is_proven and meaning in (Meaning.MISMATCH, Meaning.SKEWED)
         if is_of_request or meaning is Meaning.ANOTHER_BODY:
-            return FlowResult(response, note=said, accepts=False)
+            return FlowResult(response, note=said, proves=False)
         return FlowResult(response, said)
 
     def _secrets_of(self, attempt: _Attempt) -> list[str]:

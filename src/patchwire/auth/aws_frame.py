@@ -102,13 +102,15 @@ def sign_with(signer: Signer, request: Request, date: str, terms: Terms, payload
         check_hash(payload_hash)
     else:
         payload_hash = payload_hash_of(request.body) if terms.signs_payload else UNSIGNED_PAYLOAD
-    sends_hash = terms.sends_payload_hash or payload_hash == UNSIGNED_PAYLOAD
+    sends_hash = terms.sends_hash or payload_hash == UNSIGNED_PAYLOAD
     frame = frame_for(signer, request.headers, request.origin, terms, sends_hash=sends_hash)
     return sign_in(frame, request, date, payload_hash)
 
 
 class Frames:
-    """The frames of one session on one day, found by the fields of a request."""
+    """Frames, found by the fields of a request: of the credentials and the day that were asked for last. It is not for
+    several threads.
+    """
 
     def __init__(
         self, make_signer: Callable[[AwsCredentials, Scope, str], Signer], scope: Scope, origin: Origin, terms: Terms
@@ -133,7 +135,6 @@ class Frames:
             if len(self._frames) >= MOST_FRAMES:
                 self._frames.clear()
             terms = self._terms
-            sends_hash = terms.sends_payload_hash or not terms.signs_payload
-            frame = frame_for(self._signer, headers, self._origin, terms, sends_hash=sends_hash)
+            frame = frame_for(self._signer, headers, self._origin, terms, sends_hash=terms.sends_hash)
             self._frames[headers] = frame
         return frame

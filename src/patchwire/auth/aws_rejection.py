@@ -40,6 +40,11 @@ def reason(
     if meaning is Meaning.SKEWED:
         apart = "" if ahead is None else f", {apart_from(ahead)} this machine's"
         return f"the service finds the time of the signature wrong{code}: set this machine's clock by its own{apart}"
+    if error.is_about_scope:
+        return (
+            f"the signature was rejected{code}: it was made for service {scope.service} in region {scope.region}"
+            f"{_said(error, hide)}"
+        )
     if error.canonical_request is None:
         remedy = f"check the secret key, service {scope.service} and region {scope.region}"
         return f"the signature with access key {key} was rejected{code}: {remedy}{_said(error, hide)}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from typing import Final
 
 from patchwire.auth.aws_credentials import AwsCredentials
-from patchwire.auth.flow import Answer, Load, Step, Wait
+from patchwire.auth.flow import Answer, Load, Step, Tell, Wait
 from patchwire.errors import CredentialsError
 
 MARGIN: Final = 300.0
@@ -61,9 +61,8 @@ class AwsSession:
 
     def reject(self, credentials: AwsCredentials) -> bool:
         """The service says that their session has ended. Whether others can be looked for."""
-        self._rejected = credentials
         if self._load is not None and self._credentials is credentials:
-            self._credentials = None
+            self._credentials, self._rejected = None, credentials
             self.generation += 1
         return self._load is not None
 
@@ -80,6 +79,7 @@ class AwsSession:
 
     def _loaded(self, moment: float) -> Generator[Step, Answer, None]:
         assert self._load is not None  # noqa: S101 - else there are credentials, which are never due
+        problem = ""
         self._is_loading = True
         self._looked_at = moment
         try:
@@ -93,6 +93,9 @@ class AwsSession:
                 self._failures += 1
                 self._failure = str(error)
                 raise
+            problem = str(error)
         finally:
             self._is_loading = False
             self.generation += 1
+        if problem:
+            yield Tell(f"the credentials that are about to end could not be renewed: {problem}")

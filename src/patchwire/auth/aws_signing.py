@@ -75,11 +75,28 @@ class Terms(Struct, frozen=True):
     """The fields to sign (lower case) beside Host and X-Amz-*; None: every one that may be signed."""
     host: bytes | None = None
     """What is signed as Host in place of what is sent, where a proxy in between gives the service another."""
+    takes_unsigned: bool = False
+    """Whether the service takes a body that is not signed, over https, where it cannot be hashed before it is sent."""
+
+    def __post_init__(self) -> None:
+        for name in self.signed_fields or ():
+            if name != name.lower():
+                raise LocalProtocolError(f"{name.decode('latin-1')!r}: names of signed fields are in lower case")
+
+    @property
+    def signs_body_in_query(self) -> bool:
+        """Whether a presigned request covers its body. Where a field would have the hash, it has none to have it."""
+        return self.signs_payload and not self.sends_payload_hash
+
+    @property
+    def sends_hash(self) -> bool:
+        """Whether the hash of the body, or that there is none, goes along in a field."""
+        return self.sends_payload_hash or self.takes_unsigned or not self.signs_payload
 
 
 GENERIC_TERMS: Final = Terms()
 _TERMS: Final = {
-    **dict.fromkeys(S3_FAMILY, Terms(path=S3, sends_payload_hash=True)),
+    **dict.fromkeys(S3_FAMILY, Terms(path=S3, sends_payload_hash=True, takes_unsigned=True)),
     "aoss": Terms(sends_payload_hash=True),
     "vpc-lattice-svcs": Terms(signs_payload=False),
 }
@@ -164,8 +181,7 @@ def presigned(signer: Signer, request: Request, date: str, expires: int, terms: 
     if signer.token is not None:
         (parameters if terms.signs_token else late).append((b"X-Amz-Security-Token", signer.token))
     target = _with_query(request.target, parameters)
-    signs_payload = terms.signs_payload and not terms.sends_payload_hash
-    payload_hash = payload_hash_of(request.body) if signs_payload else UNSIGNED_PAYLOAD
+    payload_hash = payload_hash_of(request.body) if terms.signs_body_in_query else UNSIGNED_PAYLOAD
     canonical = canonical_request(request.method, path_and_query(target), lines, payload_hash, terms.path)
     proof = signer.signature(string_to_sign(signer.algorithm, canonical.text, signer.scope, date))
     target = _with_query(target, [*late, (b"X-Amz-Signature", proof)])

@@ -77,14 +77,15 @@ class Tell(Struct, frozen=True):
 
 
 Step = Send | Wait | HashBody | Load | Tell
-Answer = Response | str | object | None
+Answer = object
+"""A Response, a hash, what was read, or None."""
 
 
 class FlowResult(Struct, frozen=True):
     """The response that counts. `refusal` says why the server does not accept the credentials, when it does not:
     to go on sending them may lock an account. `doubt` says why the response may come from somebody who does not know
     the password: then nothing is known of the request, and it must not be sent again. `note` says what else is to be
-    said of the response. `accepts` says whether the response shows that the credentials are good, where a scheme
+    said of the response. `proves` says whether the response shows that the credentials are good, where a scheme
     knows more of that than the status tells.
     """
 
@@ -92,14 +93,14 @@ class FlowResult(Struct, frozen=True):
     refusal: str | None = None
     doubt: str | None = None
     note: str | None = None
-    accepts: bool | None = None
+    proves: bool | None = None
 
     @property
     def shows_acceptance(self) -> bool:
         """Whether the server has accepted the credentials, and this shows it."""
         if self.refusal is not None or self.doubt is not None:
             return False
-        return accepts(self.response) if self.accepts is None else self.accepts
+        return accepts(self.response) if self.proves is None else self.proves
 
 
 _SHOWN = 4

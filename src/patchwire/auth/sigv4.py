@@ -15,7 +15,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from patchwire.auth import aws_signing
-from patchwire.auth.aws_canonical import CanonicalRequest, canonical_request
+from patchwire.auth.aws_canonical import UNSIGNED_PAYLOAD, CanonicalRequest, PathRules, canonical_request
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_frame import sign_with
 from patchwire.auth.aws_signing import TERMINATOR, Scope, Signer, Terms, presigned, terms_of, timestamp
@@ -24,8 +24,10 @@ from patchwire.http.message import Headers, Request
 
 __all__ = [
     "ALGORITHM",
+    "UNSIGNED_PAYLOAD",
     "AwsCredentials",
     "CanonicalRequest",
+    "PathRules",
     "Scope",
     "Terms",
     "canonical_request",
@@ -35,11 +37,12 @@ __all__ = [
     "signature",
     "signing_key",
     "string_to_sign",
+    "terms_of",
 ]
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
-KEYS_KEPT: Final = 64
-"""Signing keys remembered; which one is told by everything that it is made of."""
+KEYS_KEPT: Final = 16
+"""Signing keys that `sign` remembers, while the program lives; which one is told by everything that it is made of."""
 _INNER, _OUTER = (bytes(octet ^ pad for octet in range(256)) for pad in (0x36, 0x5C))
 
 
@@ -87,7 +90,7 @@ def sign(
     """
     terms = terms_of(scope.service) if terms is None else terms
     date = timestamp(int(now))
-    return sign_with(signer(credentials, scope, date[:8]), request, date, terms, payload_hash).headers
+    return sign_with(remembered_signer(credentials, scope, date[:8]), request, date, terms, payload_hash).headers
 
 
 def presign(
@@ -101,12 +104,12 @@ def presign(
 ) -> Request:
     """The request with its signature in the query, good for `expires` seconds from `now`.
 
-    Every field that it has is signed, and must be sent. LocalProtocolError as `sign`, or where `expires` is not
+    Every field that may be signed is, and must be sent. LocalProtocolError as `sign`, or where `expires` is not
     1 to 604,800.
     """
     terms = terms_of(scope.service) if terms is None else terms
     date = timestamp(int(now))
-    return presigned(signer(credentials, scope, date[:8]), request, date, expires, terms)
+    return presigned(remembered_signer(credentials, scope, date[:8]), request, date, expires, terms)
 
 
 class _Hmac(Struct, frozen=True):
@@ -131,7 +134,6 @@ class _Hmac(Struct, frozen=True):
         return proof.encode("ascii")
 
 
-@lru_cache(maxsize=KEYS_KEPT)
 def signer(credentials: AwsCredentials, scope: Scope, date: str) -> Signer:
     """What signs all requests of one day (YYYYMMDD)."""
     where = credential_scope(scope, date)
@@ -145,3 +147,6 @@ def signer(credentials: AwsCredentials, scope: Scope, date: str) -> Signer:
         sha256(key.translate(_INNER)),
         sha256(key.translate(_OUTER)),
     )
+
+
+remembered_signer = lru_cache(maxsize=KEYS_KEPT)(signer)

@@ -40,7 +40,8 @@ __all__ = [
 ]
 
 ALGORITHM: Final = "AWS4-ECDSA-P256-SHA256"
-KEYS_KEPT: Final = 64
+KEYS_KEPT: Final = 16
+"""Keys that are remembered while the program lives."""
 
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
@@ -78,10 +79,10 @@ def signature(key: ec.EllipticCurvePrivateKey, text: bytes) -> str:
     return key.sign(text, _deterministic()).hex()
 
 
-def verify(key: ec.EllipticCurvePublicKey, signature: str, text: bytes) -> bool:
+def verify(key: ec.EllipticCurvePublicKey, proof: str, text: bytes) -> bool:
     """Whether it is a signature of the text, by any maker."""
     try:
-        key.verify(bytes.fromhex(signature), text, ec.ECDSA(hashes.SHA256()))
+        key.verify(bytes.fromhex(proof), text, ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, ValueError):
         return False
     return True
@@ -99,7 +100,7 @@ def sign(
     """The fields to add to the request, as `sigv4.sign`, with X-Amz-Region-Set; `scope.region` may be a set."""
     terms = terms_of(scope.service) if terms is None else terms
     date = timestamp(int(now))
-    return sign_with(signer(credentials, scope, date[:8]), request, date, terms, payload_hash).headers
+    return sign_with(remembered_signer(credentials, scope, date[:8]), request, date, terms, payload_hash).headers
 
 
 def presign(
@@ -114,7 +115,7 @@ def presign(
     """The request with its signature in the query, as `sigv4.presign`."""
     terms = terms_of(scope.service) if terms is None else terms
     date = timestamp(int(now))
-    return presigned(signer(credentials, scope, date[:8]), request, date, expires, terms)
+    return presigned(remembered_signer(credentials, scope, date[:8]), request, date, expires, terms)
 
 
 @lru_cache(maxsize=1)
@@ -140,7 +141,6 @@ class _Ecdsa(Struct, frozen=True):
         return signature(self.key, text).encode("ascii")
 
 
-@lru_cache(maxsize=KEYS_KEPT)
 def signer(credentials: AwsCredentials, scope: Scope, date: str) -> Signer:
     """What signs all requests of one day (YYYYMMDD)."""
     where = credential_scope(scope, date)
@@ -159,3 +159,6 @@ def _candidate(access_key: str, secret_key: str, counter: int) -> int:
     context = access_key.encode("ascii") + bytes([counter])
     fixed = b"\x00\x00\x00\x01" + ALGORITHM.encode("ascii") + b"\x00" + context + (256).to_bytes(4, "big")
     return int.from_bytes(hmac.digest(f"AWS4A{secret_key}".encode("ascii"), fixed, "sha256"), "big")
+
+
+remembered_signer = lru_cache(maxsize=KEYS_KEPT)(signer)

@@ -31,7 +31,11 @@ LOOKS: Final = 10
 
 @click.command()
 @click.argument("connection")
-@click.option("--connect", is_flag=True, help="Open a connection as well, TLS included; nothing is sent on it.")
+@click.option(
+    "--connect",
+    is_flag=True,
+    help="Open a connection too, TLS included, and ask the AWS chain; nothing is sent.",
+)
 @click.option(
     "--export-certificate",
     metavar="FILE",
@@ -47,7 +51,7 @@ def check(connection: str, connect: bool, export_certificate: str | None, verbos
     content = read_toml(file)  # once: it may be a pipe
     settings = connection_from(content, place=str(file), directory=file.parent)
     written = parse_connection(str(file), content)
-    for name, value in (*_settings(settings, written), *_tls(settings)):
+    for name, value in (*_settings(settings, written, connect), *_tls(settings)):
         _print(name, value)
     if export_certificate is not None:
         _export(settings, Path(export_certificate))
@@ -60,11 +64,11 @@ def _print(name: str, value: str) -> None:
     click.echo(f"{click.style(name, bold=True)} {printable(value)}")
 
 
-def _settings(settings: ConnectionSettings, written: ConnectionFile) -> Iterator[tuple[str, str]]:
+def _settings(settings: ConnectionSettings, written: ConnectionFile, connect: bool) -> Iterator[tuple[str, str]]:
     yield "base_url", written.base_url
     yield "authentication", settings.authentication
     if settings.aws is not None:
-        yield from _aws(settings, settings.aws, written)
+        yield from _aws(settings, settings.aws, written, connect)
     elif settings.authentication != "none":
         yield "user", settings.user
         yield "password", _secret(written.password)
@@ -84,13 +88,15 @@ def _settings(settings: ConnectionSettings, written: ConnectionFile) -> Iterator
         yield f"limits.{key}", f"{getattr(limits, key)} {'seconds' if key.endswith('timeout') else 'bytes'}"
 
 
-def _aws(settings: ConnectionSettings, aws: AwsSettings, written: ConnectionFile) -> Iterator[tuple[str, str]]:
+def _aws(
+    settings: ConnectionSettings, aws: AwsSettings, written: ConnectionFile, connect: bool
+) -> Iterator[tuple[str, str]]:
     yield "aws.credentials", aws.credentials
     if aws.credentials == "keys":
         yield "aws.access_key", aws.access_key
         yield "aws.secret_key", _secret(written.aws.secret_key)
         yield "aws.session_token", "none" if aws.session_token is None else _secret(written.aws.session_token)
-    elif aws.credentials != "chain":  # which may take a while, and is asked when there is something to sign
+    elif aws.credentials != "chain" or connect:  # to ask the chain takes a while, and may go over the network
         found = load_aws_credentials(aws)
         yield "aws.access_key", found.access_key
         yield "aws.session_token", "none" if found.session_token is None else "***"

@@ -59,7 +59,9 @@ class RequestMaker:
 
     def _with_own_fields(self, request: Request, fields: Mapping[str, str]) -> Request:
         for name, value in fields.items():
-            if name.lower() in OF_THE_CONNECTION or (self._is_signed and is_of_signature(name)):
+            if self._is_signed and is_of_signature(name):
+                raise LocalProtocolError(f"headers.{name}: is the signature's own: leave it out")
+            if name.lower() in OF_THE_CONNECTION:
                 raise LocalProtocolError(f"headers.{name}: belongs to the connection, not to one of its requests")
             if name.lower() in OF_A_RECORD:
                 raise LocalProtocolError(f"headers.{name}: give it as {OF_A_RECORD[name.lower()]}")

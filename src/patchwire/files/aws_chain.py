@@ -62,12 +62,19 @@ def _chain(profile: str | None) -> _Chain:
     return _Chain(profile)
 
 
-def _found(profile: str | None) -> Any:
-    """botocore's own object, asked anew."""
+def refuse_without_botocore() -> None:
+    """CredentialsError where it is not installed."""
     try:
-        from botocore.session import Session
+        import botocore.session  # noqa: F401
     except ImportError:
         raise fault(KEY, "\"chain\" needs botocore, which is not installed: pip install 'patchwire[aws]'") from None
+
+
+def _found(profile: str | None) -> Any:
+    """botocore's own object, asked anew."""
+    refuse_without_botocore()
+    from botocore.session import Session
+
     found = Session(profile=profile).get_credentials()
     if found is None:
         named = f"profile {profile[:80]!r}" if profile else "the environment, the profile"

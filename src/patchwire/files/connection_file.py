@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from patchwire.errors import CredentialsError, LocalProtocolError, SettingsError
+from patchwire.files.aws_chain import refuse_without_botocore
 from patchwire.files.aws_credentials import load_aws_credentials
 from patchwire.files.read import TooLongError, describe, read_at_most
 from patchwire.files.secrets import read_secret
@@ -117,7 +118,9 @@ def _try_out_aws(aws: AwsSettings) -> None:
             aws.keys()
         except LocalProtocolError as error:
             raise SettingsError("", f"aws: {error}") from None
-    elif aws.credentials != "chain":  # which may ask over the network, and take a while
+    elif aws.credentials == "chain":
+        refuse_without_botocore()  # to ask it may take a while, and go over the network
+    else:
         load_aws_credentials(aws)
 
 

@@ -91,7 +91,7 @@ class Request(Struct, frozen=True):
         check_field(name, value)
         return self._with_headers((*self._headers_but(name), (name, value)))
 
-    def with_fields(self, lines: Headers) -> Request:
+    def with_valid_fields(self, lines: Headers) -> Request:
         """The same request with these field lines behind its own, none of which has one of their names. They are not
         checked: who gives them has made them of parts that were.
         """

@@ -10,7 +10,8 @@ import msgspec
 import trio
 
 from patchwire.auth.flow import Answer, Authentication, Body, FlowResult, HashBody, Load, Send, Tell, Wait
-from patchwire.errors import CredentialsError, LocalProtocolError, Sent, UnprovenResponseError
+from patchwire.auth.quoting import SECRET_FIELDS
+from patchwire.errors import LocalProtocolError, Sent, UnprovenResponseError
 from patchwire.http.message import Request, Response
 from patchwire.http.redirects import FOLLOWABLE, Redirects, redirected
 from patchwire.net.body import BodySource
@@ -18,7 +19,6 @@ from patchwire.net.connection import Reply
 from patchwire.net.credentials import CredentialsGate, carries_credentials
 from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog, printable, time_of
-from patchwire.settings.secret import SECRET_FIELDS
 
 SPENT: Final = (
     "the server wants other credentials after it has read the body, which came from a stream and cannot be read "
@@ -68,7 +68,7 @@ class Performer:
         while True:
             try:
                 reply, result = await self._converse(request, send, source, reply)
-            except (CredentialsError, LocalProtocolError) as error:
+            except LocalProtocolError as error:
                 if reply is None:
                     raise
                 return _with_error(reply, f"the redirect is not followed: {error}"), result

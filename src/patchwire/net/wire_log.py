@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from patchwire.auth.challenge import parameters
+from patchwire.auth.quoting import SECRET_FIELDS
 from patchwire.http.fields import FieldSyntaxError
 from patchwire.http.message import shown_target
-from patchwire.settings.secret import SECRET_FIELDS
 
 WireLog = Callable[[str], None]
 """Takes one line: time, connection, what it is (> sent, < received, = the connection itself, * what authentication

@@ -124,6 +124,7 @@ def aws_settings(place: str, aws: AwsFile, secrets: Mapping[str, Secret]) -> Aws
         terms=Terms(
             path=known.path,
             sends_payload_hash=known.sends_payload_hash,
+            takes_unsigned=known.takes_unsigned,
             signs_payload=known.signs_payload if aws.payload is None else aws.payload == "signed",
             signs_token=aws.sign_session_token,
             signed_fields=fields,
@@ -154,7 +155,8 @@ def scope_of(place: str, aws: AwsFile) -> tuple[Scope, Service | None, Region | 
     if aws.region != CUSTOM:
         region = region_named(region_name)
         if region is None:
-            raise SettingsError(place, _unknown("region", region_name, region_hint(region_name)))
+            hint = "" if "," in region_name or "*" in region_name else region_hint(region_name)
+            raise SettingsError(place, _unknown("region", region_name, hint))
     elif aws.algorithm == "sigv4" and ("," in region_name or "*" in region_name):
         raise SettingsError(place, 'aws.custom_region: a set of regions needs algorithm = "sigv4a"')
     for key, region_part, service_part in (("service", "r", service_name), ("region", region_name, "s")):

@@ -10,6 +10,7 @@ from msgspec import Struct
 from patchwire.auth.aws_signing import check_query, is_of_signature
 from patchwire.auth.credentials import Charset
 from patchwire.auth.digest import ALGORITHMS, PROTECTIONS, Protection, algorithm_named
+from patchwire.auth.quoting import SECRET_FIELDS
 from patchwire.errors import LocalProtocolError, SettingsError
 from patchwire.http.exchange import Limits as ExchangeLimits
 from patchwire.http.message import Origin, Request, check_field, split_url, target_fault
@@ -17,7 +18,7 @@ from patchwire.http.redirects import FOLLOWABLE, Redirects
 from patchwire.http.request_head import request_head
 from patchwire.settings.aws import AWS_WORDS, AwsFile, AwsSettings, aws_settings, check_aws
 from patchwire.settings.faults import fault_of
-from patchwire.settings.secret import REMEDY, SECRET_FIELDS, Secret, SecretReference, parse_reference
+from patchwire.settings.secret import REMEDY, Secret, SecretReference, parse_reference
 from patchwire.settings.tls import DEFAULT_TLS, Material, TlsSettings
 
 AUTHORIZATION = "authorization"
@@ -309,9 +310,10 @@ def _check_authentication(place: str, connection: ConnectionFile) -> None:
     if scheme in ("none", "aws"):
         for key in ("user", "password"):
             if getattr(connection, key) is not None:
-                raise SettingsError(
-                    place, f'{key}: has no use with authentication = "{scheme}"; expected "basic" or "digest"'
+                expected = (
+                    "give aws.access_key and aws.secret_key" if scheme == "aws" else 'expected "basic" or "digest"'
                 )
+                raise SettingsError(place, f'{key}: has no use with authentication = "{scheme}"; {expected}')
     for table, unset in (("digest", DigestSettings()), ("aws", AwsFile())):
         if scheme != table and getattr(connection, table) != unset:
             raise SettingsError(place, f'{table}: has no use with authentication = "{scheme}"')
@@ -352,7 +354,9 @@ def _check_header(place: str, connection: ConnectionFile, name: str, text: str) 
     if name.lower() in SECRET_FIELDS:
         _reference(place, f"headers.{name}", text)
     scheme = connection.authentication
-    if scheme != "none" and (name.lower() == AUTHORIZATION or (scheme == "aws" and is_of_signature(name))):
+    if scheme == "aws" and is_of_signature(name):
+        raise SettingsError(place, f"headers.{name}: is the signature's own: leave it out")
+    if scheme != "none" and name.lower() == AUTHORIZATION:
         raise SettingsError(place, f'headers.{name}: refused beside authentication = "{scheme}"')
 
 

@@ -7,10 +7,6 @@ from typing import NoReturn
 from msgspec import Struct
 
 KINDS = ("env", "file", "keyring", "literal")
-SECRET_FIELDS = frozenset(
-    {"authorization", "proxy-authorization", "cookie", "x-api-key", "x-amz-security-token"},
-)
-"""Request fields (lower case) whose value is a secret whoever wrote it."""
 REMEDY = 'write it as "env:NAME", "file:PATH", "keyring:SERVICE/USER" or "literal:TEXT"'
 
 

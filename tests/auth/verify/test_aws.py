@@ -53,7 +53,7 @@ def signed(
     if where == "query":
         made: Request = by.presign(request, of, scope, now, expires, **options)
         return made
-    return request.with_fields(by.sign(request, of, scope, now, **options))
+    return request.with_valid_fields(by.sign(request, of, scope, now, **options))
 
 
 def told(
@@ -75,7 +75,7 @@ def code(request: Request, now: float = NOW, verifier: AwsVerifier = VERIFIER, *
 
 
 def with_line(request: Request, name: bytes, value: bytes) -> Request:
-    return request.with_fields(((name, value),))
+    return request.with_valid_fields(((name, value),))
 
 
 def edited(request: Request, old: str, new: str) -> Request:

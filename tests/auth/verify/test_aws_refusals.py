@@ -113,7 +113,7 @@ def test_the_stages_that_are_echoed_are_those_of_the_request_that_came(service: 
     scope = Scope("us-east-1", service)
     credentials, other = (AwsCredentials("AKID", f"canary-{name}") for name in ("secret", "other"))
     request = request_to("PATCH", "http://h/a&b?x=%3C", [("Host", "h"), ("X", "<&>")])
-    signed = request.with_fields(sigv4.sign(request, other, scope, 1_440_938_160.0))
+    signed = request.with_valid_fields(sigv4.sign(request, other, scope, 1_440_938_160.0))
     verdict = AwsVerifier(scope, [credentials]).judge(signed, 1_440_938_160.0)
     assert isinstance(verdict, Refused)
     assert verdict.content is not None

@@ -17,7 +17,6 @@ from patchwire.auth.aws_canonical import UNSIGNED_PAYLOAD, canonical_request
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_signing import (
     LONGEST_EXPIRY,
-    S3_FAMILY,
     TERMINATOR,
     Scope,
     path_and_query,
@@ -76,11 +75,15 @@ class _Claim(Struct, frozen=True):
 
 
 class AwsVerifier:
-    """Lets in who signs for `scope` with one of `credentials`, by a clock at most `max_skew` seconds away."""
+    """Lets in who signs for `scope` with one of `credentials`, by a clock at most `max_skew` seconds away.
+
+    LocalProtocolError where `scope` is a set of regions: a server is in one.
+    """
 
     def __init__(
         self, scope: Scope, credentials: Sequence[AwsCredentials], *, max_skew: float = DEFAULT_MAX_SKEW
     ) -> None:
+        sigv4.credential_scope(scope, "")  # which refuses a set of regions
         self._scope = scope
         self._credentials = {each.access_key: each for each in credentials}
         self._max_skew = max_skew
@@ -160,12 +163,12 @@ class AwsVerifier:
         """What is signed in place of the body; None where that hangs on a body which has not come."""
         said = request.header(b"x-amz-content-sha256")
         if said is None:
-            if claim.expires is not None and self._scope.service in S3_FAMILY:
+            if claim.expires is not None and not self._terms.signs_body_in_query:
                 return UNSIGNED_PAYLOAD
             return payload_hash_of(request.body) if has_body else None
         named = said.decode("latin-1")
         if named == UNSIGNED_PAYLOAD:
-            if request.origin.scheme != "https" and self._scope.service not in S3_FAMILY:
+            if request.origin.scheme != "https" and not self._terms.sends_hash:
                 raise Refusal("PayloadMismatch", "An unsigned payload is taken over https only.")
         elif not _hash(named) or (has_body and not compare_digest(named, payload_hash_of(request.body))):
             raise Refusal("PayloadMismatch")
