@@ -69,9 +69,9 @@ def _key(text: str) -> str:
 def _service_keys() -> dict[str, list[Service]]:
     every = [Service(*each) for each in SERVICES]
     return _keyed(
-        [(each.name, each) for each in every],
         # Who says API Gateway may mean to change one, or to call what is deployed on it.
-        [*((each.label, each) for each in every), ("API Gateway", Service(*_SERVICES["execute-api"]))],
+        [*((each.name, each) for each in every), ("API Gateway", Service(*_SERVICES["execute-api"]))],
+        [(each.label, each) for each in every],
         [(each.endpoint_prefix, each) for each in every],
         [(each.signing_name, each) for each in every],
     )

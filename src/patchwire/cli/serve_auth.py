@@ -8,7 +8,7 @@ from typing import Final
 import click
 from msgspec import Struct
 
-from patchwire.auth.aws_catalog import service_named
+from patchwire.auth.aws_catalog import service_hint, service_named
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_signing import Scope
 from patchwire.auth.bearer import authorization as bearer_authorization
@@ -37,7 +37,7 @@ _GIVEN: Final = {
     "basic": "--user, --password",
     "digest": "--user, --password",
     "bearer": "--token",
-    "aws": "--access-key, --secret-key, --session-token, --service, --region",
+    "aws": "--access-key, --secret-key, --session-token",
 }
 
 
@@ -95,12 +95,23 @@ def _aws(options: AuthOptions) -> AwsVerifier:
         secret_key,
         None if token is None else secret_option("--session-token", token).reveal(),
     )
+    max_skew = DEFAULT_MAX_SKEW if options.max_skew is None else options.max_skew
+    try:
+        return AwsVerifier(_scope(options), [credentials], max_skew=max_skew)
+    except LocalProtocolError as error:
+        raise InputError("--region", str(error)) from None
+
+
+def _scope(options: AuthOptions) -> Scope:
+    region = "us-east-1" if options.region is None else options.region
     named = "execute-api" if options.service is None else options.service
     service = service_named(named)
-    region = "us-east-1" if options.region is None else options.region
-    scope = Scope(region, named if service is None else service.signing_name)
-    max_skew = DEFAULT_MAX_SKEW if options.max_skew is None else options.max_skew
-    return AwsVerifier(scope, [credentials], max_skew=max_skew)
+    scope = Scope(region, "any")
+    try:
+        return Scope(scope.region, named if service is None else service.signing_name)
+    except LocalProtocolError as error:
+        hint = service_hint(named)
+        raise InputError("--service", f"{error}; {hint}" if hint else str(error)) from None
 
 
 def _bearer(options: AuthOptions) -> BearerVerifier:
