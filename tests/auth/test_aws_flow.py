@@ -206,6 +206,22 @@ def test_a_session_that_has_ended_is_renewed_and_the_request_sent_again_alone() 
     assert stop.value.value == FlowResult(Response(200))
 
 
+def test_credentials_that_were_renewed_have_to_prove_themselves_anew_and_only_once() -> None:
+    authentication = aws(TOKEN, lambda: LATER)
+    converse(authentication, patch(), [Response(200)])
+    first, second = (authentication.flow(patch()) for _ in range(2))
+    for flow in (first, second):
+        sent_by(flow)
+    assert isinstance(first.send(refused("ExpiredTokenException")), Load)
+    first.send(LATER)
+    mismatch = refused("SignatureDoesNotMatch")
+    assert converse(authentication, patch(), [mismatch])[1].refusal is not None
+    with pytest.raises(StopIteration):
+        first.send(Response(200))
+    second.send(refused("ExpiredTokenException"))  # it was in flight before
+    assert converse(authentication, patch(), [mismatch])[1].refusal is None
+
+
 def test_requests_in_flight_when_a_session_ends_renew_it_once() -> None:
     authentication = aws(TOKEN, lambda: LATER)
     first, second = (authentication.flow(patch()) for _ in range(2))

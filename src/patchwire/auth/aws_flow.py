@@ -142,7 +142,9 @@ class AwsAuthentication:
                 if (yield from self._correct(response, attempt)):
                     continue
             elif meaning is Meaning.EXPIRED and not is_renewed:
-                is_renewed, self._is_proven = True, False
+                is_renewed = True
+                if attempt.generation == self._session.generation:
+                    self._is_proven = False
                 if self._session.reject(attempt.credentials):
                     continue
             return (yield from self._rejection(meaning, error, response, attempt, hide))
