@@ -461,3 +461,8 @@ def test_what_is_no_payload_hash_is_refused(given: str) -> None:
 )
 def test_services_with_demands_of_their_own_get_them(service: str, field: str) -> None:
     assert fields_of(signed(patch(), terms_of(service)))["x-amz-content-sha256"] == field
+
+
+def test_the_names_of_fields_to_sign_are_in_lower_case() -> None:
+    with pytest.raises(LocalProtocolError, match="'X-Meta': names of signed fields are in lower case"):
+        Terms(signed_fields=frozenset({b"X-Meta"}))
