@@ -25,7 +25,7 @@ NEVER_SIGNED: Final = frozenset(
 
 _ENCODED: Final = [b"%%%02X" % octet for octet in range(256)]
 _unreserved = re.compile(rb"[A-Za-z0-9\-._~]*").fullmatch
-_plain_path = re.compile(rb"(?:/[A-Za-z0-9\-_~][A-Za-z0-9\-._~]*)+/?").fullmatch
+_PLAIN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/"
 _other = re.compile(rb"[^A-Za-z0-9\-._~]").sub
 _other_in_path = re.compile(rb"[^A-Za-z0-9\-._~/]").sub
 
@@ -89,7 +89,7 @@ def canonical_text(
 
 def canonical_path(path: bytes, rules: PathRules = GENERIC) -> bytes:
     """The path of a request target, as it stands on the wire, in its canonical form."""
-    if _plain_path(path):
+    if path and not path.translate(None, _PLAIN) and b"/." not in path and b"//" not in path:
         return path
     if rules.normalize:
         path = _normalized(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator
-from functools import partial
 from typing import Final, Literal
 
 import msgspec
@@ -52,13 +51,12 @@ _SIGNERS: Final = {"sigv4": sigv4.signer, "sigv4a": sigv4a.signer}
 
 
 class _Attempt(Struct, frozen=True):
-    """A request as it was signed: with credentials of a generation, by our clock at `at`, set forward by `offset`."""
+    """A request as it was signed: with credentials of a generation, by our clock set forward by `offset`."""
 
     signed: Signed
     request: Request
     credentials: AwsCredentials
     generation: int
-    at: float
     offset: float
 
 
@@ -111,14 +109,23 @@ class AwsAuthentication:
             payload_hash = yield from self._hash_of(request)
         is_held = body is not Body.IN_REQUEST and not self._is_proven  # it may be long, and the keys be wrong
         is_corrected = is_renewed = False
+        session, clock = self._session, self._clock
+
+        def is_good() -> bool:
+            """Whether what was signed has not grown old, and nothing has been learnt since."""
+            is_in_force = offset == self._offset and generation == session.generation
+            return is_in_force and -FRESH < clock() - at < FRESH
+
         while True:
-            at = self._clock()
-            credentials = self._session.at_hand(at + self._offset)
+            at = clock()
+            credentials = session.at_hand(at + self._offset)
             if credentials is None:
-                credentials = yield from self._session.current(self._time)
-                at = self._clock()
-            attempt = self._attempt(request, credentials, payload_hash, at)
-            step = Send(attempt.request, True, is_renewed, partial(self._is_good, attempt))
+                credentials = yield from session.current(self._time)
+                at = clock()
+            offset, generation = self._offset, session.generation
+            signed = self._signed(request, credentials, payload_hash, at + offset)
+            signed_request = request.with_valid_fields(signed.headers)
+            step = Send(signed_request, True, is_renewed, is_good)
             answer = yield holding_back(step) if is_held else step
             if answer is None:
                 continue
@@ -131,6 +138,7 @@ class AwsAuthentication:
                 self._is_proven = self._is_proven or accepts(response)
                 return FlowResult(response)
             error = error_in(response)
+            attempt = _Attempt(signed, signed_request, credentials, generation, offset)
             hide = hiding(self._secrets_of(attempt))
             body_shown = hide(response.body.decode("latin-1")).encode("latin-1")
             response = msgspec.structs.replace(response, body=body_shown)
@@ -164,17 +172,12 @@ class AwsAuthentication:
         """The service's time, as far as it is known."""
         return self._clock() + self._offset
 
-    def _attempt(self, request: Request, credentials: AwsCredentials, payload_hash: str | None, at: float) -> _Attempt:
-        offset = self._offset
-        date = timestamp(int(at + offset))
+    def _signed(
+        self, request: Request, credentials: AwsCredentials, payload_hash: str | None, moment: float
+    ) -> Signed:
+        date = timestamp(int(moment))
         frame = self._frames.find(credentials, date[:8], request.headers)
-        signed = sign_in(frame, request, date, payload_hash or payload_hash_of(request.body))
-        signed_request = request.with_valid_fields(signed.headers)
-        return _Attempt(signed, signed_request, credentials, self._session.generation, at, offset)
-
-    def _is_good(self, attempt: _Attempt) -> bool:
-        is_in_force = attempt.offset == self._offset and attempt.generation == self._session.generation
-        return is_in_force and -FRESH < self._clock() - attempt.at < FRESH
+        return sign_in(frame, request, date, payload_hash or payload_hash_of(request.body))
 
     def _meaning(self, error: AwsError, response: Response, attempt: _Attempt) -> Meaning:
         meaning = error.meaning

@@ -31,7 +31,7 @@ _DATE, _HASH = b"\x00", b"\x01"
 """Marks that no field can hold."""
 
 
-class Frame(Struct, frozen=True):
+class Frame(Struct, frozen=True, gc=False):
     """The part of a signature that hangs on neither target nor body nor time."""
 
     signer: Signer
@@ -50,8 +50,10 @@ class Frame(Struct, frozen=True):
         return f"<Frame of {self.names.decode('latin-1')}>"
 
 
-class Signed(Struct, frozen=True):
-    """The fields that sign a request, to be added to it, and the texts of the stages before."""
+class Signed(Struct, frozen=True, gc=False):
+    """The fields that sign a request, to be added to it, and the texts of the stages before. One is made for each
+    request, and refers to nothing that could refer to it.
+    """
 
     headers: Headers
     canonical: bytes

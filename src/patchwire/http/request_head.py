@@ -32,7 +32,7 @@ def request_head(request: Request, streamed: StreamedBody | None = None) -> tupl
             closes = closes or "close" in map(str.lower, _options(value))
         elif lower == b"upgrade":
             raise LocalProtocolError("field 'Upgrade': an exchange does not switch protocols")
-        lines.append(b"%b: %b" % (name, value))
+        lines.append(name + b": " + value)
     if hosts > 1:
         raise LocalProtocolError("field 'Host': a request has one (RFC 9112 section 3.2)")
     if not hosts:
