@@ -8,11 +8,11 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from patchwire.auth import sigv4, sigv4a
+from patchwire.auth import sigv4
 from patchwire.auth.aws_canonical import UNSIGNED_PAYLOAD
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_errors import AwsError, Meaning, error_in
-from patchwire.auth.aws_frame import Frames, Signed, sign_in
+from patchwire.auth.aws_frame import Frames, MakeSigner, Signed, sign_in
 from patchwire.auth.aws_rejection import apart_from, differences, reason
 from patchwire.auth.aws_session import AwsSession
 from patchwire.auth.aws_signing import Scope, Terms, payload_hash_of, terms_of, timestamp
@@ -47,7 +47,6 @@ REFUSING: Final = frozenset({400, 401, 403})
 """Statuses with which AWS services reject signatures, among other things."""
 
 NO_SUCH_ROUTE: Final = "an API Gateway says this of a path or method that it does not have"
-_SIGNERS: Final = {"sigv4": sigv4.signer, "sigv4a": sigv4a.signer}
 
 
 class _Attempt(Struct, frozen=True):
@@ -83,7 +82,7 @@ class AwsAuthentication:
         self._scope = scope
         self._clock = clock
         self._terms = terms_of(scope.service) if terms is None else terms
-        self._frames = Frames(_SIGNERS[algorithm], scope, origin, self._terms)
+        self._frames = Frames(_signer_for(algorithm), scope, origin, self._terms)
         self._secret_fields = frozenset({*SECRET_FIELDS, *secret_fields})
         self._offset = 0.0
         self._is_proven = False
@@ -244,3 +243,11 @@ class AwsAuthentication:
             value.decode("latin-1") for name, value in fields if name.decode("ascii").lower() in self._secret_fields
         ]
         return [attempt.credentials.secret_key, *secret]
+
+
+def _signer_for(algorithm: Algorithm) -> MakeSigner:
+    if algorithm == "sigv4":
+        return sigv4.signer
+    from patchwire.auth import sigv4a  # cryptography takes a while to load
+
+    return sigv4a.signer

@@ -27,6 +27,8 @@ from patchwire.auth.aws_signing import (
 from patchwire.http.message import Headers, Origin, Request
 
 MOST_FRAMES: Final = 64
+MakeSigner = Callable[[AwsCredentials, Scope, str], Signer]
+"""What signs all requests of one day (YYYYMMDD)."""
 _DATE, _HASH = b"\x00", b"\x01"
 """Marks that no field can hold."""
 
@@ -114,9 +116,7 @@ class Frames:
     several threads.
     """
 
-    def __init__(
-        self, make_signer: Callable[[AwsCredentials, Scope, str], Signer], scope: Scope, origin: Origin, terms: Terms
-    ) -> None:
+    def __init__(self, make_signer: MakeSigner, scope: Scope, origin: Origin, terms: Terms) -> None:
         self._make_signer = make_signer
         self._scope = scope
         self._origin = origin

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from patchwire.auth import sigv4, sigv4a
+from patchwire.auth import sigv4
 from patchwire.auth.aws_canonical import NEVER_SIGNED
 from patchwire.auth.aws_catalog import Region, Service, region_hint, region_named, service_hint, service_named
 from patchwire.auth.aws_credentials import AwsCredentials
@@ -26,7 +26,6 @@ AWS_WORDS: Final = {
     "aws.algorithm": ("sigv4", "sigv4a"),
     "aws.payload": ("signed", "unsigned"),
 }
-_SCOPES: Final = {"sigv4": sigv4.credential_scope, "sigv4a": sigv4a.credential_scope}
 _token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _host_and_port = re.compile(r"(?:[A-Za-z0-9\-._~]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?").fullmatch
 _KEYS: Final = ("access_key", "secret_key", "session_token")
@@ -75,7 +74,11 @@ class AwsSettings(Struct, frozen=True):
 
     def credential_scope(self, date: str) -> str:
         """What stands behind the access key on that day (YYYYMMDD)."""
-        return _SCOPES[self.algorithm](self.scope, date)
+        if self.algorithm == "sigv4":
+            return sigv4.credential_scope(self.scope, date)
+        from patchwire.auth import sigv4a  # cryptography takes a while to load
+
+        return sigv4a.credential_scope(self.scope, date)
 
     def doubt(self, origin: Origin) -> str | None:
         """A warning where the host contradicts the service or the region that is signed for."""
