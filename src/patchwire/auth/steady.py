@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from patchwire.auth.challenge import Challenge, parse
-from patchwire.auth.flow import Body, Flow, FlowResult, Send, Tell, offers, send, send_held_back
+from patchwire.auth.flow import Body, Flow, FlowResult, Send, Tell, as_a_stranger, offers, send, send_held_back
 from patchwire.auth.protection import ProtectionSpaces, directory_of
 from patchwire.auth.role import SERVER, Role
 from patchwire.http.message import Origin, Request
@@ -52,7 +52,7 @@ class SteadyAuthentication(ABC):
     def flow(self, request: Request, body: Body = Body.IN_REQUEST) -> Flow:
         """The conversation for one request. Its result names a refusal when the server rejects the credentials."""
         if self._origin is not None and request.origin != self._origin:
-            return FlowResult((yield from send(Send(request))))
+            return (yield from as_a_stranger(request))
         role = self.role
         value = self._value if self._preemptive else self._spaces.find(request)
         if value is None:

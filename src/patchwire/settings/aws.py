@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from patchwire.auth import sigv4
 from patchwire.auth.aws_canonical import NEVER_SIGNED
@@ -70,7 +71,7 @@ class AwsSettings(Struct, frozen=True):
     session_token: Secret | None = None
     profile: str | None = None
     credentials_file: str | None = None
-    """As it was written; relative to the connection file."""
+    """As it was written, and whole once it was loaded from a connection file."""
 
     def credential_scope(self, date: str) -> str:
         """What stands behind the access key on that day (YYYYMMDD)."""
@@ -124,10 +125,8 @@ def aws_settings(place: str, aws: AwsFile, secrets: Mapping[str, Secret]) -> Aws
     )
     return AwsSettings(
         scope=scope,
-        terms=Terms(
-            path=known.path,
-            sends_payload_hash=known.sends_payload_hash,
-            takes_unsigned=known.takes_unsigned,
+        terms=replace(
+            known,
             signs_payload=known.signs_payload if aws.payload is None else aws.payload == "signed",
             signs_token=aws.sign_session_token,
             signed_fields=fields,
