@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from patchwire.auth.secret import Secret
 from patchwire.delivery.record import Record, RecordParser, line_digest, with_body
 from patchwire.errors import RecordError
 from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
 from patchwire.http.request_head import request_head
 from patchwire.settings.connection import parse_connection, resolve
-from patchwire.settings.secret import Secret
 
 
 def parser(base_url: str = "http://example.com/v1?k=1", **headers: str) -> RecordParser:

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from patchwire.auth.secret import Secret
 from patchwire.delivery.request import RequestMaker, implied_media_type
 from patchwire.errors import LocalProtocolError
 from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
 from patchwire.settings.connection import parse_connection, resolve
-from patchwire.settings.secret import Secret
 
 FILE = parse_connection("c", {"base_url": "http://h/v1?k=1", "headers": {"Accept": "a/b", "X-T": "env:T"}})
 MAKER = RequestMaker(resolve("c", FILE, {"headers.X-T": Secret("t")}))

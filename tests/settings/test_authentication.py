@@ -7,12 +7,12 @@ from patchwire.auth.aws_flow import AwsAuthentication
 from patchwire.auth.basic import BasicAuthentication
 from patchwire.auth.digest_flow import DigestAuthentication
 from patchwire.auth.flow import Authentication, Load, NoAuthentication, Send
+from patchwire.auth.secret import Secret
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import request_to
 from patchwire.settings.authentication import LoadAws, authentication_for
 from patchwire.settings.aws import AwsSettings
 from patchwire.settings.connection import ConnectionSettings, parse_connection, resolve
-from patchwire.settings.secret import Secret
 
 BASIC = {"base_url": "http://h", "authentication": "basic", "user": "svc", "password": "env:X"}
 

@@ -7,11 +7,11 @@ import pytest
 from patchwire.auth.aws_canonical import GENERIC, S3
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_signing import Scope, Terms
+from patchwire.auth.secret import Secret
 from patchwire.errors import LocalProtocolError, SettingsError
 from patchwire.http.message import Origin
 from patchwire.settings.aws import AwsSettings
 from patchwire.settings.connection import parse_connection, resolve, secret_references
-from patchwire.settings.secret import Secret
 
 KEYS = {"access_key": "AKID", "secret_key": "env:SECRET"}
 WHERE = {"service": "apigateway", "region": "us-east-1"}

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from patchwire.auth.secret import Secret
 from patchwire.errors import SettingsError
 from patchwire.http.message import Origin
 from patchwire.settings.connection import (
@@ -14,7 +15,6 @@ from patchwire.settings.connection import (
     resolve,
     secret_references,
 )
-from patchwire.settings.secret import Secret
 from patchwire.settings.tls import Material, TlsSettings
 
 BASIC = {"base_url": "http://h", "authentication": "basic", "user": "svc", "password": "literal:canary"}

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from OpenSSL import SSL
 
+from patchwire.auth.secret import Secret
 from patchwire.errors import SettingsError
-from patchwire.settings.secret import Secret
 from patchwire.settings.tls import Material, TlsSettings
 from patchwire.tls.context import client_context, server_context
 from patchwire.tls.engine import client_engine, server_engine

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from patchwire.auth.secret import Secret
 from patchwire.errors import SettingsError
-from patchwire.settings.secret import Secret
 from patchwire.settings.tls import Material, TlsSettings
 from patchwire.tls.material import Identity, client_identity, trusted_certificates
 from tests.support.certificates import Authority, self_signed

@@ -6,6 +6,8 @@ A flow yields what it needs next and is sent the answer, until it returns its Fl
     Wait      None, once the authentication's `generation` has changed (never where one request follows the other)
     HashBody  the hash of the body that is not in the request, or None
     Load      what its `read` returns, called where it may block; what it raises is thrown into the flow
+    Ask       the Response to a request of the authentication's own; the PatchwireError in its place is thrown in
+    Pause     None, after so many seconds
     Tell      None, at once
 
 Preemptive and challenge-driven authentication differ only in the first request that is yielded. The driver, in
@@ -65,9 +67,28 @@ class HashBody(Struct, frozen=True):
 
 
 class Load(Struct, frozen=True):
-    """Resume the flow with the credentials that `read` returns, which may block; throw into it what that raises."""
+    """Resume the flow with what `read` returns, which may block; throw into it what that raises. What `is_brief`
+    is not given up half-way: who is cancelled meanwhile goes on when it has come to its end.
+    """
 
     read: Callable[[], object]
+    is_brief: bool = False
+
+
+class Ask(Struct, frozen=True):
+    """Send a request of the authentication's own, such as one for a token, wherever it goes: as it is, over a
+    connection with the TLS settings of the other requests, client certificate included. Resume the flow with its
+    Response, or throw into it the PatchwireError that says why there is none. It is no part of the request that the
+    flow is for, whatever comes of it. Who is cancelled meanwhile waits for it a while, lest what it brings be lost.
+    """
+
+    request: Request
+
+
+class Pause(Struct, frozen=True):
+    """Resume the flow with None after so many seconds."""
+
+    seconds: float
 
 
 class Tell(Struct, frozen=True):
@@ -76,7 +97,7 @@ class Tell(Struct, frozen=True):
     text: str
 
 
-Step = Send | Wait | HashBody | Load | Tell
+Step = Send | Wait | HashBody | Load | Ask | Pause | Tell
 Answer = object
 """A Response, a hash, what was read, or None."""
 
@@ -129,7 +150,7 @@ class Authentication(Protocol):
         """A new flow for one request."""
 
 
-def send(step: Send) -> Generator[Step, Answer, Response]:
+def send(step: Send | Ask) -> Generator[Step, Answer, Response]:
     """Yield the step; the response to it."""
     answer = yield step
     assert isinstance(answer, Response)  # noqa: S101 - what the driver of a flow has promised

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 import click
 from msgspec import Struct
 
+from patchwire.auth.secret import Secret
 from patchwire.cli import exits
 from patchwire.errors import InputError, SettingsError, StorageError
 from patchwire.files.connection_file import MAX_MATERIAL
 from patchwire.files.read import TooLongError, describe, read_at_most
 from patchwire.files.secrets import read_secret
-from patchwire.settings.secret import Secret, SecretReference, parse_reference
+from patchwire.settings.secret import SecretReference, parse_reference
 from patchwire.settings.tls import Material
 
 if TYPE_CHECKING:

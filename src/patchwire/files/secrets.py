@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Final
 
+from patchwire.auth.secret import Secret
 from patchwire.errors import SettingsError
 from patchwire.files.read import TooLongError, describe, read_at_most
-from patchwire.settings.secret import Secret, SecretReference
+from patchwire.settings.secret import SecretReference
 
 MAX_SECRET: Final = 65_536
 """Octets of a secret in a file."""

@@ -16,9 +16,9 @@ from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_flow import Algorithm
 from patchwire.auth.aws_hosts import contradiction
 from patchwire.auth.aws_signing import OWN_FIELDS, Scope, Terms, terms_of
+from patchwire.auth.secret import Secret
 from patchwire.errors import LocalProtocolError, SettingsError
 from patchwire.http.message import Origin
-from patchwire.settings.secret import Secret
 
 CUSTOM: Final = "custom"
 CredentialsFrom = Literal["keys", "environment", "profile", "chain"]

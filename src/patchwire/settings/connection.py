@@ -11,6 +11,7 @@ from patchwire.auth.aws_signing import check_query, is_of_signature
 from patchwire.auth.credentials import Charset
 from patchwire.auth.digest import ALGORITHMS, PROTECTIONS, Protection, algorithm_named
 from patchwire.auth.quoting import SECRET_FIELDS
+from patchwire.auth.secret import Secret
 from patchwire.errors import LocalProtocolError, SettingsError
 from patchwire.http.exchange import Limits as ExchangeLimits
 from patchwire.http.message import Origin, Request, check_field, split_url, target_fault
@@ -18,7 +19,7 @@ from patchwire.http.redirects import FOLLOWABLE, Redirects
 from patchwire.http.request_head import request_head
 from patchwire.settings.aws import AWS_WORDS, AwsFile, AwsSettings, aws_settings, check_aws
 from patchwire.settings.faults import fault_of
-from patchwire.settings.secret import REMEDY, Secret, SecretReference, parse_reference
+from patchwire.settings.secret import REMEDY, SecretReference, parse_reference
 from patchwire.settings.tls import DEFAULT_TLS, Material, TlsSettings
 
 AUTHORIZATION = "authorization"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from patchwire.settings.secret import Secret
+from patchwire.auth.secret import Secret
 
 
 class Material(Struct, frozen=True):

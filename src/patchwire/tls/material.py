@@ -9,8 +9,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key, pkcs12
 from msgspec import Struct
 
+from patchwire.auth.secret import Secret
 from patchwire.errors import SettingsError
-from patchwire.settings.secret import Secret
 from patchwire.settings.tls import Material, TlsSettings
 from patchwire.tls.certificates import (
     LABELS,
