@@ -23,6 +23,7 @@ from patchwire.delivery.outcome import Attempt, Outcome
 from patchwire.delivery.outcome_line import OutcomeLine, attempt_of
 from patchwire.errors import JournalError, JournalLostError, StorageError
 from patchwire.files.read import describe
+from patchwire.files.sync import sync_directory
 from patchwire.net.sources import boot_id, identity
 from patchwire.run.journal_file import (
     APPLICATION_ID,
@@ -276,7 +277,7 @@ class Journal:
         try:
             if is_unwritten(self._database):
                 create(self._database, connection_identity)
-                _sync_directory(self.path.parent)
+                sync_directory(self.path.parent)
             else:
                 self.resumed = True
             version = version_of(self._database, self.path)
@@ -341,16 +342,6 @@ def _file_of(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _sync_directory(directory: Path) -> None:
-    """Let the names in it survive a power cut, where the system can."""
-    with suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _open(path: Path) -> sqlite3.Connection:
