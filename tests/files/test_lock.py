@@ -131,3 +131,15 @@ def test_one_who_only_looks_keeps_nobody_from_the_lock(tmp_path: Path) -> None:
     fcntl.flock(looking, fcntl.LOCK_SH)
     threading.Timer(0.005, os.close, [looking]).start()
     FileLock(path).release()
+
+
+def test_no_link_is_followed_and_only_a_file_is_locked(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    (tmp_path / "link").symlink_to(target)
+    with pytest.raises(OSError, match=r"symbolic links"):
+        FileLock(tmp_path / "link")
+    assert not target.exists()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a regular file"):
+        FileLock(tmp_path / "pipe")
+    assert (tmp_path / "pipe").exists()

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from patchwire.files.regular import NO_FOLLOW, refuse_irregular
+
 try:
     import fcntl
 except ImportError:  # Windows has no flock; msvcrt locks the first byte instead
@@ -24,13 +26,17 @@ class LockedError(Exception):
 
 
 class FileLock:
-    """Locks `path`, a file of its own that is made for this and removed with the lock."""
+    """Locks `path`, a file of its own that is made for this and removed with the lock.
+
+    LockedError: another holds it. OSError: it cannot be made, or a link or something else than a file stands there.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         while True:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o600)
             try:
+                refuse_irregular(os.fstat(self._descriptor))
                 _lock_patiently(self._descriptor)
             except (BlockingIOError, PermissionError):
                 os.close(self._descriptor)
@@ -51,7 +57,7 @@ class FileLock:
 
     def _is_current(self) -> bool:
         try:
-            there = self._path.stat()
+            there = self._path.lstat()
         except FileNotFoundError:
             return False
         ours = os.fstat(self._descriptor)
@@ -61,7 +67,7 @@ class FileLock:
 def is_locked(path: Path) -> bool:
     """Whether a process holds the lock of `path`. Makes no file, keeps no lock. OSError where it cannot be seen."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
