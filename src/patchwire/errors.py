@@ -153,3 +153,7 @@ class StorageError(PatchwireError):
 
 class JournalLostError(StorageError):
     """The journal of a run is gone: what it knew, no resume will know."""
+
+
+class UnreadableTokenError(StorageError):
+    """What the token store holds cannot be read: it is damaged, or its key is gone or another one."""
