@@ -104,6 +104,16 @@ class CredentialsRejectedError(CredentialsError):
         self.status = status
 
 
+class CallbackError(PatchwireError):
+    """What came to the redirect URI gives no authorization code (RFC 6749 section 4.1.2): the server refused, or it is
+    not the answer to our request. `code` is the server's error code, empty where the fault is not its refusal.
+    """
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class OriginError(PatchwireError):
     """An origin as a whole cannot be worked with, for the time being or as the run is set up; `origin` names it."""
 
