@@ -104,6 +104,17 @@ class CredentialsRejectedError(CredentialsError):
         self.status = status
 
 
+class TokenError(CredentialsError):
+    """An authorization server gave no token (RFC 6749 section 5.2). `status` is that of its answer, `code` the error
+    code in it, empty where there is none.
+    """
+
+    def __init__(self, message: str, *, origin: str, status: int, code: str = "") -> None:
+        super().__init__(message, origin=origin)
+        self.status = status
+        self.code = code
+
+
 class CallbackError(PatchwireError):
     """What came to the redirect URI gives no authorization code (RFC 6749 section 4.1.2): the server refused, or it is
     not the answer to our request. `code` is the server's error code, empty where the fault is not its refusal.

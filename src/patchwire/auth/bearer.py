@@ -14,11 +14,23 @@ from patchwire.http.message import Origin
 _b64token = re.compile(r"[A-Za-z0-9\-._~+/]+=*").fullmatch
 
 
+def is_token(text: str) -> bool:
+    """Whether an Authorization field can carry it (RFC 6750 section 2.1)."""
+    return _b64token(text) is not None
+
+
 def authorization(token: str) -> bytes:
     """The value of the Authorization field (RFC 6750 section 2.1). LocalProtocolError where that cannot carry it."""
-    if not _b64token(token):
+    if not is_token(token):
         raise LocalProtocolError("the bearer token holds a character that no token may (RFC 6750 section 2.1)")
     return f"Bearer {token}".encode("ascii")
+
+
+def rejected_by(challenge: Challenge | None, where: str = "") -> str:
+    """What the server says of the token (RFC 6750 section 3)."""
+    said = [] if challenge is None else [challenge.get(name) for name in ("error", "error_description")]
+    words = ": ".join(repr(word[:200])[1:-1] for word in said if word) or "no reason given"
+    return f"the token was rejected{where}: {words}"
 
 
 class BearerAuthentication(SteadyAuthentication):
@@ -36,6 +48,4 @@ class BearerAuthentication(SteadyAuthentication):
 
     def rejection(self, challenge: Challenge) -> str:
         """What the server says of the token (RFC 6750 section 3)."""
-        said = [challenge.get(name) for name in ("error", "error_description")]
-        words = ": ".join(repr(word[:200])[1:-1] for word in said if word) or "no reason given"
-        return f"the token was rejected{self.role.by} {self.where(challenge)}: {words}"
+        return rejected_by(challenge, f"{self.role.by} {self.where(challenge)}")

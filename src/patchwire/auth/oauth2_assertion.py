@@ -10,12 +10,13 @@ CLIENT_ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-
 """`client_assertion_type`, to the letter (section 2.2)."""
 GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 """`grant_type` where the assertion is the grant (section 2.1)."""
-LIFETIME: Final = 300
-"""Seconds; servers refuse one that is good for long."""
 
 
-def assertion_claims(*, issuer: str, subject: str, audience: str, now: float, token_id: str) -> dict[str, object]:
-    """What section 3 demands, at `now` in Unix seconds. To authenticate a client, issuer and subject are its id.
+def assertion_claims(
+    *, issuer: str, subject: str, audience: str, now: float, lifetime: int, token_id: str
+) -> dict[str, object]:
+    """What section 3 demands, from `now` in Unix seconds on for `lifetime` seconds. To authenticate a client, issuer
+    and subject are its id.
 
     `audience` is the token endpoint or the server's issuer, `token_id` a random text that is never used again.
     LocalProtocolError where one of them is empty.
@@ -24,4 +25,4 @@ def assertion_claims(*, issuer: str, subject: str, audience: str, now: float, to
     for name, value in claims.items():
         if not value:
             raise LocalProtocolError(f"an assertion must have a {name} (RFC 7523 section 3)")
-    return {**claims, "iat": int(now), "exp": int(now) + LIFETIME}
+    return {**claims, "iat": int(now), "exp": int(now) + lifetime}

@@ -18,7 +18,7 @@ from patchwire.http.message import Origin, split_url
 SHOWN: Final = 200
 """Characters of each of the server's words that an error shows."""
 
-_OURS: Final = (
+OF_AN_AUTHORIZATION_REQUEST: Final = (
     "response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
 )  # fmt: skip
 _ANSWER: Final = ("code", "state", "iss", "error", "error_description", "error_uri")
@@ -132,10 +132,10 @@ def _check_visible(**values: str) -> None:
 def _check_names(query: str, parameters: Mapping[str, str]) -> None:
     """No name twice (RFC 6749 section 3.1): not ours, which protect the user, nor the endpoint's own."""
     own = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
-    for name in own.intersection(_OURS):
+    for name in own.intersection(OF_AN_AUTHORIZATION_REQUEST):
         raise LocalProtocolError(f"the authorization endpoint's own query must not hold {name!r}")
     for name in parameters:
-        if name in own or name in _OURS:
+        if name in own or name in OF_AN_AUTHORIZATION_REQUEST:
             raise LocalProtocolError(f"the parameter {name[:SHOWN]!r} is not to be set: it is in the request already")
 
 

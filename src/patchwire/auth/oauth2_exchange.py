@@ -1,0 +1,111 @@
+"""Asking an authorization server for tokens: where it is, how often it is asked, and what its answer gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Final
+
+from msgspec.structs import replace
+
+from patchwire.auth import oauth2
+from patchwire.auth.flow import Answer, Ask, Pause, Step, Tell, send
+from patchwire.auth.oauth2_answer import is_passing, token_in
+from patchwire.auth.oauth2_metadata import Metadata, metadata_in
+from patchwire.auth.oauth2_terms import Parameters, Terms
+from patchwire.auth.quoting import hiding
+from patchwire.auth.token import Token
+from patchwire.errors import CredentialsError, HandshakeError, RemoteProtocolError, Sent, TransportError
+from patchwire.http.message import Request, Response, request_to
+
+TRIES: Final = 4
+LONGEST_WAIT: Final = 60.0
+"""Seconds that a server may ask to be left alone (RFC 9110 section 10.2.3); one that asks for more has failed."""
+LEAST: Final = 1.0
+"""Seconds for which a new token is taken to serve, however long it was on its way: else it might never be tried."""
+Steps = Generator[Step, Answer, Response]
+
+
+class TokenExchange:
+    """Requests to one authorization server, on the terms of one connection.
+
+    `clock` gives Unix seconds, `unique` a text that nobody can foresee and that is never drawn again.
+    """
+
+    def __init__(self, terms: Terms, clock: Callable[[], float], unique: Callable[[], str]) -> None:
+        self.terms = terms
+        """With what the metadata has filled in, once they are discovered."""
+        self.metadata: Metadata | None = None
+        self.clock = clock
+        self.unique = unique
+
+    def discovered(self) -> Generator[Step, Answer, Terms]:
+        """The terms, with each endpoint that they do not name taken from the metadata (RFC 8414).
+
+        CredentialsError where there is no metadata to be had, or none that may be used.
+        """
+        terms, url = self.terms, self.terms.metadata_url
+        if url is None or self.metadata is not None:
+            return terms
+        response = yield from self.answer(lambda: request_to("GET", url, [("Accept", "application/json")]))
+        try:
+            found = metadata_in(response, url, terms.issuer)
+        except RemoteProtocolError as error:
+            raise CredentialsError(str(error), origin=url) from None
+        self.metadata = found
+        self.terms = replace(
+            terms,
+            authorization_url=terms.authorization_url or found.authorization_endpoint,
+            access_token_url=terms.access_token_url or found.token_endpoint,
+            device_authorization_url=terms.device_authorization_url or found.device_authorization_endpoint,
+            issuer=found.issuer,
+            requires_issuer=found.authorization_response_iss_parameter_supported,
+        )
+        if self.terms.access_token_url is None:
+            raise CredentialsError(f"{url} names no token endpoint: set oauth2.access_token_url", origin=url)
+        return self.terms
+
+    def token(self, make: Callable[[Terms], Parameters], *, once: bool = False) -> Generator[Step, Answer, Token]:
+        """The token that a grant gives, whose parameters `make` makes of the terms at each try. `once`: the request is
+        not repeated where it may have been acted upon.
+
+        TokenError where the server gives none, CredentialsError where it does not answer.
+        """
+        terms = yield from self.discovered()
+        sent_at, request, secrets = 0.0, None, terms.secrets()
+
+        def another() -> Request:
+            nonlocal sent_at, request
+            sent_at = self.clock()
+            parameters = make(terms)
+            secrets.extend(value.reveal() for name, value in parameters if name not in ("grant_type", "scope"))
+            request = oauth2.token_request(terms, parameters, sent_at, self.unique())
+            return request
+
+        response = yield from self.answer(another, once=once)
+        assert request is not None  # noqa: S101 - it has been answered
+        token = token_in(response, request, sent_at, hiding(secrets))
+        if token.expires_at is None:
+            return token
+        return replace(token, expires_at=max(token.expires_at, self.clock() + LEAST))
+
+    def answer(self, make: Callable[[], Request], *, once: bool = False) -> Steps:
+        """The response to a request, which is made anew for each try: to one who is busy, or cannot be reached."""
+        for tries in range(1, TRIES + 1):
+            request = make()
+            wait = 2.0 ** (tries - 1)
+            try:
+                response = yield from send(Ask(request))
+            except (TransportError, RemoteProtocolError) as error:
+                is_final = isinstance(error, HandshakeError) or (once and error.sent is not Sent.NO)
+                if is_final or tries == TRIES:
+                    problem = f"no answer from the authorization server: {error}"
+                    raise CredentialsError(problem, origin=str(request.origin)) from None
+                problem = str(error)
+            else:
+                wait = max(wait, response.retry_after(self.clock()) or 0)
+                if not is_passing(response) or tries == TRIES or wait > LONGEST_WAIT:
+                    return response
+                problem = f"{request.origin} answered {response.status}"
+            yield Tell(f"{problem}; the authorization server is asked again in {wait:g} s")
+            yield Pause(wait)
+        raise AssertionError("the last try returns or raises")

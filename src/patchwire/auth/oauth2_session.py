@@ -1,0 +1,271 @@
+"""The token of a connection: one for all its requests, renewed by one of them at a time.
+
+Where it comes from, in this order: the access token of the settings until it is rejected; the one that is kept; and
+what the authorization server gives for the refresh token or, for grants that need nobody, for the grant itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime
+from typing import Final
+
+from msgspec.structs import replace
+
+from patchwire.auth import oauth2
+from patchwire.auth.flow import Answer, Step, Tell, Wait
+from patchwire.auth.oauth2_exchange import TokenExchange
+from patchwire.auth.oauth2_terms import NEEDS_A_PERSON, Before, Parameters, Terms
+from patchwire.auth.secret import Secret
+from patchwire.auth.token import Began, Failed, Obtained, Rejected, Token, TokenState, step
+from patchwire.auth.token_keeping import Kept, TokenKeeping, fingerprint
+from patchwire.errors import CredentialsError, StorageError, TokenError, UnreadableTokenError
+
+MakeParameters = Callable[[Terms], Parameters]
+_FINAL: Final = frozenset({"invalid_client", "invalid_grant", "unauthorized_client", "access_denied"})
+"""Codes behind which the same request is not made again: it would fail again, and may lock an account."""
+
+
+class TokenSession:
+    """`exchange` asks on the terms in force; `before` is what was said before any override of them. `origin` is whom
+    the tokens are for, for errors.
+    """
+
+    def __init__(
+        self, exchange: TokenExchange, keeping: TokenKeeping, origin: str, before: Before | None = None
+    ) -> None:
+        self._exchange = exchange
+        terms = exchange.terms
+        self._before = Before(terms.access_token, terms.scope) if before is None else before
+        self._keeping = keeping
+        self._origin = origin
+        self._state = TokenState()
+        self._given = {each.reveal() for each in (self._before.access_token, exchange.terms.access_token) if each}
+        """Access tokens of the settings that have not been rejected."""
+        self._refused: dict[str, str] = {}
+        """What is not tried again, by the refresh token or "" for the grant, and why."""
+        self._unkept: Kept | None = None
+        """What was given, and could not be written down."""
+        self._failures = 0
+        self._failure = ""
+        self.generation = 0
+        """It grows whenever who waits may find something new."""
+
+    @property
+    def state(self) -> TokenState:
+        """The token that is in force, and what became of it."""
+        return self._state
+
+    def at_hand(self) -> TokenState | None:
+        """The state, where its token serves and it is nobody's turn to renew it."""
+        state, now = self._state, self._exchange.clock()
+        return state if state.serves(now) and not state.is_due(now) else None
+
+    def is_current(self, generation: int) -> bool:
+        """Whether a request with the token of this generation may go."""
+        state = self._state
+        return state.generation == generation and state.serves(self._exchange.clock())
+
+    def current(self) -> Generator[Step, Answer, TokenState]:
+        """The state with a token to send, renewed first where it is time for that.
+
+        CredentialsError or StorageError where there is none.
+        """
+        while True:
+            state = self.at_hand()
+            if state is not None:
+                return state
+            if self._state.is_refreshing:
+                yield from self._waited()
+            else:
+                yield from self._renewed()
+
+    def reject(self, generation: int) -> None:
+        """A server did not take the token of this generation."""
+        state = step(self._state, Rejected(generation), self._exchange.clock())
+        if state is not self._state:
+            self._state = state
+            self.generation += 1
+
+    def _waited(self) -> Generator[Step, Answer, None]:
+        """What fails for who asks fails for all who wait for it."""
+        failures = self._failures
+        yield Wait(self.generation)
+        if self._failures > failures:
+            raise CredentialsError(self._failure, origin=self._origin)
+
+    def _renewed(self) -> Generator[Step, Answer, None]:
+        clock, problem = self._exchange.clock, ""
+        self._state = step(self._state, Began(), clock())
+        try:
+            token = yield from self._obtained()
+            self._state = step(self._state, Obtained(token), clock())
+        except (CredentialsError, StorageError) as error:
+            if not self._state.serves(clock()):
+                self._failures += 1
+                self._failure = str(error)
+                raise
+            problem = str(error)
+        finally:
+            if self._state.is_refreshing:
+                self._state = step(self._state, Failed(), clock())
+            self.generation += 1
+        if problem:
+            yield Tell(f"the token that is about to end could not be renewed: {problem}")
+
+    def _obtained(self) -> Generator[Step, Answer, Token]:
+        if self._state.is_rejected and self._state.token is not None:
+            self._given.discard(self._state.token.access_token)
+        token = self._usable((yield from self._read()))
+        if token is not None:
+            return token
+        yield from self._keeping.lock(self._origin)
+        try:
+            kept = yield from self._read()  # another process may have renewed it meanwhile
+            token = self._usable(kept)
+            return (yield from self._asked(kept)) if token is None else token
+        finally:
+            self._keeping.unlock()
+
+    def _read(self) -> Generator[Step, Answer, Kept | None]:
+        """The entry, where it was obtained for what is wanted now."""
+        if self._unkept is not None:
+            unkept, self._unkept = self._unkept, None
+            yield from self._keep(unkept)
+        try:
+            kept = yield from self._keeping.read()
+        except UnreadableTokenError as error:
+            if self._needs_a_person and not self._given:
+                raise
+            yield Tell(f"the kept token is passed over: {error}")
+            return None
+        if kept is None:
+            return None
+        self._given -= {each for each in self._given if fingerprint(each) in kept.rejected}
+        wanted = self._exchange.terms.scope
+        if kept.is_for(wanted) or kept.is_for(self._before.scope) or self._given:
+            return kept
+        change = f"the scope has changed from {kept.scope!r} to {wanted!r}"
+        if self._needs_a_person:
+            raise CredentialsError(f"{change}: {self._exchange.terms.remedy}", origin=self._origin)
+        yield Tell(f"{change}: another token is asked for")
+        return None
+
+    def _usable(self, kept: Kept | None) -> Token | None:
+        """A token that nobody needs to be asked for, other than the one that is to be renewed."""
+        now, held = self._exchange.clock(), self._state.token
+        found = [_from_settings(self._before.access_token, self._given)]
+        if kept is not None and kept.token.serves(now):
+            found.append(kept.token)
+        found.append(_from_settings(self._exchange.terms.access_token, self._given))
+        return next((each for each in found if each and (not held or each.access_token != held.access_token)), None)
+
+    def _asked(self, kept: Kept | None) -> Generator[Step, Answer, Token]:
+        """A new token, which is kept before it is used."""
+        refresh_token = self._refresh_token(kept)
+        if refresh_token is not None and refresh_token not in self._refused:
+            try:
+                return (yield from self._refreshed(refresh_token, kept))
+            except TokenError as error:
+                self._note(refresh_token, error)
+                if self._needs_a_person:
+                    raise self._lost(error, kept) from None
+                yield Tell(f"the refresh token does not serve: {error}")
+        make = self._own_grant()
+        if make is None or "" in self._refused:
+            raise CredentialsError(self._missing(refresh_token), origin=self._origin)
+        try:
+            token = yield from self._exchange.token(make)
+        except TokenError as error:
+            self._note("", error)
+            raise
+        yield from self._keep(self._entry(token))
+        return token
+
+    def _refreshed(self, refresh_token: str, kept: Kept | None) -> Generator[Step, Answer, Token]:
+        """What the refresh token gives; that it is on its way is written down first."""
+        terms, clock = self._exchange.terms, self._exchange.clock
+        wanted = terms.scope if kept is not None and not kept.is_for(terms.scope) else ""
+        if kept is not None:
+            yield from self._keeping.mark(replace(kept, spending_since=clock()))
+        token = yield from self._exchange.token(lambda _: oauth2.refresh(refresh_token, wanted))
+        if token.refresh_token is None:
+            token = replace(token, refresh_token=refresh_token)
+        yield from self._keep(self._entry(token))
+        return token
+
+    def _keep(self, kept: Kept) -> Generator[Step, Answer, None]:
+        try:
+            yield from self._keeping.keep(kept)
+        except StorageError as error:
+            if not self._needs_a_person:
+                yield Tell(f"the token is not kept: {error}")
+                return
+            self._unkept = kept
+            raise StorageError(
+                f"{error}; the new token is not used before it is kept, and lost with this process"
+            ) from None
+
+    def _entry(self, token: Token) -> Kept:
+        terms = self._exchange.terms
+        of_settings = (each for each in (self._before.access_token, terms.access_token) if each is not None)
+        rejected = tuple(fingerprint(each.reveal()) for each in of_settings if each.reveal() not in self._given)
+        return Kept(token, terms.scope, _fingerprint(terms.refresh_token), rejected)
+
+    def _refresh_token(self, kept: Kept | None) -> str | None:
+        """That of the settings, until it has given another; a new one there counts again."""
+        terms = self._exchange.terms
+        if terms.grant_type in ("client_credentials", "jwt_bearer"):
+            return None
+        given = terms.refresh_token
+        if kept is not None and kept.token.refresh_token is not None and kept.given == _fingerprint(given):
+            return kept.token.refresh_token
+        return None if given is None else given.reveal()
+
+    def _own_grant(self) -> MakeParameters | None:
+        clock, unique = self._exchange.clock, self._exchange.unique
+        match self._exchange.terms.grant_type:
+            case "client_credentials":
+                return oauth2.client_credentials
+            case "password":
+                return oauth2.password
+            case "jwt_bearer":
+                return lambda terms: oauth2.jwt_bearer(terms, clock(), unique())
+        return None
+
+    @property
+    def _needs_a_person(self) -> bool:
+        return self._exchange.terms.grant_type in NEEDS_A_PERSON
+
+    def _note(self, what: str, error: TokenError) -> None:
+        if error.code in _FINAL:
+            self._refused[what] = str(error)
+
+    def _lost(self, error: TokenError, kept: Kept | None) -> CredentialsError:
+        """What is said where only a person can help."""
+        said = str(error)
+        if error.code == "invalid_grant" and kept is not None and kept.spending_since is not None:
+            at = datetime.fromtimestamp(kept.spending_since, UTC)
+            said += f"; a refresh that began at {at:%Y-%m-%d %H:%M:%S} UTC was cut off, and may have spent the grant"
+        said += f": {self._exchange.terms.remedy}"
+        return TokenError(said, origin=error.origin, status=error.status, code=error.code)
+
+    def _missing(self, refresh_token: str | None) -> str:
+        """Why nothing is asked."""
+        terms = self._exchange.terms
+        if "" in self._refused:
+            return f"not asked for a token again: {self._refused['']}"
+        if refresh_token is not None:
+            return f"not asked for a token again: {self._refused[refresh_token]}: {terms.remedy}"
+        if self._state.token is None:
+            return f"there is no token yet: {terms.remedy}"
+        ended = "was rejected" if self._state.is_rejected else "has ended"
+        return f"the token {ended}, and there is no refresh token: {terms.remedy}"
+
+
+def _from_settings(secret: Secret | None, good: set[str]) -> Token | None:
+    return None if secret is None or secret.reveal() not in good else Token(secret.reveal())
+
+
+def _fingerprint(secret: Secret | None) -> str:
+    return "" if secret is None else fingerprint(secret.reveal())
