@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from patchwire.auth.aws_credentials import AwsCredentials
@@ -10,18 +12,20 @@ from patchwire.auth.flow import Authentication, Load, NoAuthentication, Send
 from patchwire.auth.secret import Secret
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import request_to
-from patchwire.settings.authentication import LoadAws, authentication_for
+from patchwire.settings.authentication import Sources, authentication_for
 from patchwire.settings.aws import AwsSettings
 from patchwire.settings.connection import ConnectionSettings, parse_connection, resolve
 
 BASIC = {"base_url": "http://h", "authentication": "basic", "user": "svc", "password": "env:X"}
 
 
-def made(settings: ConnectionSettings, load: LoadAws | None = None) -> Authentication:
+def made(settings: ConnectionSettings, load: Callable[[AwsSettings], AwsCredentials] | None = None) -> Authentication:
     def nothing(aws: AwsSettings) -> AwsCredentials:
         raise AssertionError("nothing is to be loaded")
 
-    return authentication_for(settings, lambda: "cnonce", lambda: 1_440_938_160.0, load or nothing)
+    return authentication_for(
+        settings, Sources(lambda: "cnonce", lambda: 1_440_938_160.0, load or nothing, lambda _: None)
+    )
 
 
 def test_digest_carries_user_password_and_what_is_allowed() -> None:

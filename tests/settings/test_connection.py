@@ -77,7 +77,7 @@ def test_limits_and_outcomes_are_read() -> None:
         ({"limits": {"max_response_body": -1}}, "limits.max_response_body: expected a number above 0"),
         ({"outcomes": {"unknown_statuses": [404]}}, "outcomes.unknown_statuses: expected statuses from 500 to 599"),
         ({"outcomes": {"unknown_statuses": ["x"]}}, "outcomes.unknown_statuses[0]: expected `int`"),
-        ({"authentication": "ntlm"}, "authentication: expected one of none, basic, digest, aws, got 'ntlm'"),
+        ({"authentication": "ntlm"}, "authentication: expected one of none, basic, digest, oauth2, aws, got 'ntlm'"),
         ({"authentication": "basic", "user": "x"}, "password: missing; authentication = \"basic\" needs it"),
         ({"authentication": "basic", "password": "env:X"}, "user: missing"),
         ({"authentication": "basic", "user": "a:b", "password": "env:X"}, "user: a user name must not hold a colon"),

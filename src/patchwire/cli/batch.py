@@ -11,6 +11,7 @@ import click
 import trio
 
 from patchwire.cli import exits
+from patchwire.cli.connection import extension_option
 from patchwire.cli.number import Number
 from patchwire.cli.progress import BatchProgress
 from patchwire.cli.summary import print_summary
@@ -45,6 +46,7 @@ OF_HTTP: Final = {"expect", "idempotency-key", "keep-alive", "range", "te", "tra
 @click.command()
 @click.argument("connection")
 @click.argument("records")
+@extension_option
 @click.option("--journal", metavar="FILE", help="Where the run is recorded. [default: RECORDS.journal; needed with -]")
 @click.option("--output", metavar="FILE|-", help="The outcome of each record, as NDJSON.")
 @click.option("--failed", metavar="FILE", help="Rejected and not sent records, to run again. Replaced by each run.")
@@ -117,7 +119,7 @@ OF_HTTP: Final = {"expect", "idempotency-key", "keep-alive", "range", "te", "tra
 )
 @click.option("--fresh", is_flag=True, help="Forget an earlier run: begin with an empty journal and output.")
 @click.option("-v", "--verbose", is_flag=True, help="Log what goes over the wire, secrets redacted.")
-def batch(connection: str, records: str, journal: str | None, **options: Any) -> int:
+def batch(connection: str, records: str, journal: str | None, extension: str | None, **options: Any) -> int:
     """Send each record of RECORDS (NDJSON, - for standard input) as a PATCH over CONNECTION (a TOML file).
 
     Every record ends as applied, rejected, not_sent or unknown. A run that was stopped or killed is resumed by the
@@ -129,8 +131,8 @@ def batch(connection: str, records: str, journal: str | None, **options: Any) ->
         journal = f"{records}.journal"
     files = {role: STANDARD_OUTPUT if options[role] in OTHER_NAMES_OF_STDOUT else options[role] for role in FILES}
     options |= files
-    _refuse_shared_files(connection=connection, records=records, journal=journal, **files)
-    settings = load_connection(connection)
+    _refuse_shared_files(connection=connection, extension=extension, records=records, journal=journal, **files)
+    settings = load_connection(connection, extension)
     exits.warn_of(settings)
     run = _options(records, journal, options, settings)
     progress, verbose = options["progress"], options["verbose"]

@@ -9,19 +9,19 @@ from typing import Final
 import click
 import trio
 
-from patchwire.auth.aws_signing import timestamp
 from patchwire.cli import exits
+from patchwire.cli.check_auth import Sources, aws_lines, oauth2_lines, shown_secret, word
+from patchwire.cli.connection import extension_option
 from patchwire.cli.terminal import printable
 from patchwire.cli.trio_run import trio_run
 from patchwire.errors import InputError, StorageError
-from patchwire.files.aws_credentials import load_aws_credentials
 from patchwire.files.connection_file import connection_from, read_toml
 from patchwire.files.read import describe
 from patchwire.net.opening import open_connection, server_chain
 from patchwire.net.sources import now
-from patchwire.net.wire_log import WireLog, time_of
-from patchwire.settings.aws import AwsSettings
+from patchwire.net.wire_log import WireLog
 from patchwire.settings.connection import ConnectionFile, ConnectionSettings, parse_connection
+from patchwire.settings.overrides import override
 from patchwire.settings.secret import parse_reference
 
 PATIENCE: Final = 0.5
@@ -31,6 +31,7 @@ LOOKS: Final = 10
 
 @click.command()
 @click.argument("connection")
+@extension_option
 @click.option(
     "--connect",
     is_flag=True,
@@ -42,17 +43,23 @@ LOOKS: Final = 10
     help="Fetch the server's certificate, whoever issued it, and write it to FILE (PEM), for tls.trust.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log what goes over the wire, secrets redacted.")
-def check(connection: str, connect: bool, export_certificate: str | None, verbose: bool) -> int:
+def check(connection: str, extension: str | None, connect: bool, export_certificate: str | None, verbose: bool) -> int:
     """Say how CONNECTION (a TOML file) will be used: every setting, secrets redacted, certificates with their dates.
+
+    With --extension also where each value comes from, and whether an override is in force yet.
 
     Exits with 2 when a setting is wrong, with 1 when --connect finds no way to the server.
     """
     file = Path(connection)
     content = read_toml(file)  # once: it may be a pipe
-    settings = connection_from(content, place=str(file), directory=file.parent)
-    written = parse_connection(str(file), content)
+    over = {} if extension is None else read_toml(Path(extension))
+    place, over_place = str(file), str(extension)
+    settings = connection_from(content, place=place, directory=file.parent, extension=over, extension_place=over_place)
+    overridden = override(place, content, over_place, over)
+    written = parse_connection(place, overridden.data)
+    sources = None if extension is None else Sources(overridden, place, over_place, settings.oauth2)
     for name, value in (*_settings(settings, written, connect), *_tls(settings)):
-        _print(name, value)
+        _print(name, value if sources is None else f"{value}  [{sources.of(name)}]")
     if export_certificate is not None:
         _export(settings, Path(export_certificate))
     if connect:
@@ -68,59 +75,29 @@ def _settings(settings: ConnectionSettings, written: ConnectionFile, connect: bo
     yield "base_url", written.base_url
     yield "authentication", settings.authentication
     if settings.aws is not None:
-        yield from _aws(settings, settings.aws, written, connect)
+        yield from aws_lines(settings.aws, written, connect=connect)
+    elif settings.oauth2 is not None:
+        yield "preemptive", word(settings.preemptive)
+        yield from oauth2_lines(settings.oauth2, written.oauth2)
     elif settings.authentication != "none":
         yield "user", settings.user
-        yield "password", _secret(written.password)
+        yield "password", shown_secret(written.password)
         yield "charset", settings.charset
-        yield "preemptive", _word(settings.preemptive)
+        yield "preemptive", word(settings.preemptive)
     if settings.authentication == "digest":
         yield "digest.algorithms", ", ".join(settings.digest.algorithms)
         yield "digest.qop", ", ".join(settings.digest.qop)
     for name, text in written.headers.items():
-        yield f"headers.{name}", _secret(text) if parse_reference(text) else text
+        yield f"headers.{name}", shown_secret(text) if parse_reference(text) else text
+    for doubt in settings.doubts():
+        yield "warning:", doubt
     yield "outcomes.unknown_statuses", ", ".join(map(str, settings.outcomes.unknown_statuses)) or "none"
     yield "redirects.follow", ", ".join(map(str, settings.redirects.follow)) or "none"
-    yield "redirects.other_origins", _word(settings.redirects.other_origins)
+    yield "redirects.other_origins", word(settings.redirects.other_origins)
     yield "redirects.limit", str(settings.redirects.limit)
     limits = settings.limits
     for key in limits.__struct_fields__:
         yield f"limits.{key}", f"{getattr(limits, key)} {'seconds' if key.endswith('timeout') else 'bytes'}"
-
-
-def _aws(
-    settings: ConnectionSettings, aws: AwsSettings, written: ConnectionFile, connect: bool
-) -> Iterator[tuple[str, str]]:
-    yield "aws.credentials", aws.credentials
-    if aws.credentials == "keys":
-        yield "aws.access_key", aws.access_key
-        yield "aws.secret_key", _secret(written.aws.secret_key)
-        yield "aws.session_token", "none" if aws.session_token is None else _secret(written.aws.session_token)
-    elif aws.credentials != "chain" or connect:  # to ask the chain takes a while, and may go over the network
-        found = load_aws_credentials(aws)
-        yield "aws.access_key", found.access_key
-        yield "aws.session_token", "none" if found.session_token is None else "***"
-        if found.expires_at is not None:
-            yield "aws.credentials end", time_of(found.expires_at)
-    if aws.credentials in ("profile", "chain"):
-        yield "aws.profile", aws.profile or "the default"
-    if aws.credentials_file is not None:
-        yield "aws.credentials_file", aws.credentials_file
-    signing_name = aws.scope.service
-    label = "custom" if aws.service is None else f"{aws.service.name}, {aws.service.label}"
-    yield "aws.service", f"{signing_name} ({label})"
-    yield "aws.region", f"{aws.scope.region} ({'custom' if aws.region is None else aws.region.label})"
-    yield "aws.algorithm", aws.algorithm
-    yield "aws.credential_scope", aws.credential_scope(timestamp(int(now()))[:8])
-    yield "aws.payload", "signed" if aws.terms.signs_payload else "unsigned"
-    yield "aws.sign_session_token", _word(aws.terms.signs_token)
-    fields = written.aws.signed_fields
-    yield "aws.signed_fields", "all that may be" if fields is None else ", ".join(("host", "x-amz-*", *fields))
-    if written.aws.signing_host is not None:
-        yield "aws.signing_host", written.aws.signing_host
-    doubt = aws.doubt(settings.origin)
-    if doubt is not None:
-        yield "warning:", doubt
 
 
 def _tls(settings: ConnectionSettings) -> Iterator[tuple[str, str]]:
@@ -131,7 +108,7 @@ def _tls(settings: ConnectionSettings) -> Iterator[tuple[str, str]]:
 
     moment = now()
     yield "tls.minimum_version", settings.tls.minimum_version
-    yield "tls.system_roots", _word(settings.tls.system_roots)
+    yield "tls.system_roots", word(settings.tls.system_roots)
     for certificate in trusted_certificates(settings.tls):
         yield "tls.trust", describe_trusted(certificate, moment)
     identity = client_identity(settings.tls)
@@ -171,15 +148,3 @@ def _export(settings: ConnectionSettings, path: Path) -> None:
     _print("exported", describe_certificate(chain[0], now()))
     _print("SHA-256", shown_fingerprint(chain[0]))
     exits.say(f"{path} holds what the server showed; nobody has vouched for it: compare its SHA-256 with the owner's")
-
-
-def _secret(text: str | None) -> str:
-    """Where a secret is kept, and nothing of it."""
-    reference = parse_reference(text or "")
-    if reference is None or reference.kind == "literal":
-        return "*** (literal)"
-    return f"*** ({reference.kind}:{reference.name})"
-
-
-def _word(truth: bool) -> str:
-    return "true" if truth else "false"

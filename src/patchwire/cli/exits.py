@@ -52,8 +52,7 @@ def say(text: str) -> None:
 
 def warn_of(settings: ConnectionSettings) -> None:
     """Say what in the settings is valid, and hardly meant."""
-    doubt = None if settings.aws is None else settings.aws.doubt(settings.origin)
-    if doubt is not None:
+    for doubt in settings.doubts():
         say(f"warning: {doubt}")
 
 

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from patchwire.cli import exits
+from patchwire.cli.authorize import authorize
 from patchwire.cli.batch import batch
 from patchwire.cli.check import check
 from patchwire.cli.demo import demo
@@ -27,6 +28,7 @@ def cli() -> None:
     """Change many resources with HTTP PATCH, and know what happened to each change."""
 
 
+cli.add_command(authorize)
 cli.add_command(batch)
 cli.add_command(check)
 cli.add_command(demo)

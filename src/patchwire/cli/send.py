@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from patchwire.cli import exits
+from patchwire.cli.connection import extension_option
 from patchwire.cli.terminal import is_terminal, printable
 from patchwire.cli.trio_run import trio_run
 from patchwire.delivery.outcome import Outcome, outcome_of
@@ -33,6 +34,7 @@ CODES = {
 @click.command()
 @click.argument("connection")
 @click.argument("path")
+@extension_option
 @click.option("--body", metavar="JSON|@FILE|-", required=True, help="The change; - reads standard input.")
 @click.option("--media-type", metavar="TYPE", help="Needed unless the body is a JSON object or array.")
 @click.option("--if-match", metavar="TAG", help="The entity tag that the resource must still have, with its quotes.")
@@ -43,6 +45,7 @@ CODES = {
 def send(
     connection: str,
     path: str,
+    extension: str | None,
     body: str,
     media_type: str | None,
     if_match: str | None,
@@ -58,7 +61,7 @@ def send(
     """
     if sys.stdout is None:
         raise StorageError("-: standard output is closed")
-    settings = load_connection(connection)
+    settings = load_connection(connection, extension)
     exits.warn_of(settings)
     content = _read_body(body)
     if media_type is None:

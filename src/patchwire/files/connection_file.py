@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from patchwire.auth.oauth2_terms import Before
 from patchwire.errors import CredentialsError, LocalProtocolError, SettingsError
 from patchwire.files.aws_chain import refuse_without_botocore
 from patchwire.files.aws_credentials import load_aws_credentials
@@ -24,6 +25,9 @@ from patchwire.settings.connection import (
     resolve,
     secret_references,
 )
+from patchwire.settings.oauth2 import entry_of, read_oauth2
+from patchwire.settings.overrides import override
+from patchwire.settings.secret import reference_of
 from patchwire.settings.tls import Material
 
 MAX_CONNECTION: Final = 1_048_576
@@ -31,13 +35,20 @@ MAX_MATERIAL: Final = 16_777_216
 """Octets of a file of certificates: what all systems together trust is a tenth of it."""
 
 
-def load_connection(path: str | os.PathLike[str]) -> ConnectionSettings:
-    """The connection that a TOML file describes, its secrets and certificates read.
+def load_connection(
+    path: str | os.PathLike[str], extension: str | os.PathLike[str] | None = None
+) -> ConnectionSettings:
+    """The connection that a TOML file describes, its secrets and certificates read. An `extension` is a file with
+    other values for keys that it declares extensible.
 
     SettingsError names the file, the key and what was expected.
     """
     file = Path(path)
-    return connection_from(read_toml(file), place=str(file), directory=file.parent)
+    data = read_toml(file)
+    if extension is None:
+        return connection_from(data, place=str(file), directory=file.parent)
+    place, given = str(extension), read_toml(Path(extension))
+    return connection_from(data, place=str(file), directory=file.parent, extension=given, extension_place=place)
 
 
 def read_toml(file: Path) -> dict[str, Any]:
@@ -65,13 +76,16 @@ def connection_from(
     files: Mapping[str, bytes] | None = None,
     directory: str | os.PathLike[str] = ".",
     place: str = "connection",
+    extension: Mapping[str, Any] | None = None,
+    extension_place: str = "extension",
 ) -> ConnectionSettings:
-    """The connection that a mapping with the keys of a connection file describes.
+    """The connection that a mapping with the keys of a connection file describes, with the overrides of `extension`.
 
     A certificate file that `files` holds by its name is not read from disk; other names are relative to `directory`.
     SettingsError names `place`, the key and what was expected.
     """
-    connection = parse_connection(place, dict(data))
+    overridden = override(place, data, extension_place, extension or {})
+    connection = parse_connection(place, overridden.data)
     references = secret_references(place, connection)
     where, given = Path(directory), files or {}
     secrets = {key: read_secret(place, key, reference, where) for key, reference in references.items()}
@@ -80,8 +94,21 @@ def connection_from(
         for key, name in material_names(connection).items()
     }
     settings = _with_place(place, resolve(place, connection, secrets, material), where)
+    if settings.oauth2 is not None and extension:
+        before = _before(place, data, where)
+        settings = msgspec.structs.replace(settings, oauth2=msgspec.structs.replace(settings.oauth2, **before))
     _try_out(place, settings)
     return settings
+
+
+def _before(place: str, data: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """What the token that is kept hangs on: the settings before they were overridden."""
+    oauth2 = read_oauth2(place, data.get("oauth2", {}))
+    key, token = "oauth2.access_token", None
+    if oauth2.access_token is not None:
+        token = read_secret(place, key, reference_of(place, key, oauth2.access_token), directory)
+    entry = entry_of(str(data.get("base_url", "")), oauth2)
+    return {"before": Before(token, oauth2.scope), "entry": entry}
 
 
 def _with_place(place: str, settings: ConnectionSettings, directory: Path) -> ConnectionSettings:
@@ -102,7 +129,7 @@ def _try_out(place: str, settings: ConnectionSettings) -> None:
     try:
         if settings.aws is not None:
             _try_out_aws(settings.aws)
-        else:
+        elif settings.oauth2 is None:
             credentials_of(settings)
         if settings.origin.scheme == "https":
             from patchwire.tls.context import client_context  # OpenSSL takes a while to load

@@ -14,8 +14,9 @@ from msgspec import UNSET, UnsetType
 from patchwire.auth.flow import Send
 from patchwire.delivery.request import RequestMaker, implied_media_type
 from patchwire.errors import LocalProtocolError, PatchwireError, Sent
-from patchwire.files.aws_credentials import load_aws_credentials
 from patchwire.http.message import Request, Response
+from patchwire.net.aside import Aside
+from patchwire.net.authentication import authentication_of
 from patchwire.net.body import BodySource, FactoryBody, FileBody, IterableBody
 from patchwire.net.connection import Connection, Reply
 from patchwire.net.deadlines import Deadlines
@@ -23,9 +24,7 @@ from patchwire.net.elsewhere import Elsewhere
 from patchwire.net.opening import open_connection
 from patchwire.net.perform import MayGo, Performer
 from patchwire.net.pool import Pool
-from patchwire.net.sources import cnonce, now
 from patchwire.net.wire_log import WireLog, logger
-from patchwire.settings.authentication import authentication_for
 from patchwire.settings.connection import ConnectionSettings
 
 _NONE: Final[Mapping[str, str]] = {}
@@ -54,7 +53,8 @@ class PatchClient:
         self._wire_log = wire_log
         self._pool = Pool(self._connect, max_connections)
         self._performer = Performer(
-            authentication_for(settings, cnonce, now, load_aws_credentials),
+            authentication_of(settings),
+            Aside(self._ask),
             carries_credentials=settings.carries_credentials,
             redirects=settings.redirects,
             secret_fields=settings.secret_fields,
@@ -164,6 +164,10 @@ class PatchClient:
             # An idle connection that the server has closed meanwhile is the ordinary end of it: nothing was sent.
             if reply.sent is not Sent.NO or not reply.reused:
                 return reply
+
+    async def _ask(self, request: Request) -> Reply:
+        self._start_watch()
+        return await self._elsewhere.ask(request)
 
     async def _connect(self) -> Connection:
         self._start_watch()

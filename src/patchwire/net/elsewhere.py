@@ -12,10 +12,11 @@ from patchwire.net.deadlines import Deadlines
 from patchwire.net.opening import open_connection
 from patchwire.net.wire_log import WireLog
 from patchwire.settings.connection import ConnectionSettings
+from patchwire.settings.tls import TlsSettings
 
 
 class Elsewhere:
-    """All origins but that of the settings. None of them is shown the client certificate."""
+    """Origins to which the settings' own connections do not lead."""
 
     def __init__(self, settings: ConnectionSettings, deadlines: Deadlines, wire_log: WireLog | None) -> None:
         self._settings = settings
@@ -27,10 +28,23 @@ class Elsewhere:
         return request.origin == self._settings.origin
 
     async def exchange(self, request: Request, source: BodySource | None = None, *, keep_body: bool = True) -> Reply:
-        """What comes of the request; an origin that cannot be reached is an error in the reply."""
+        """What comes of a request that a redirect sends there; an origin that cannot be reached is an error in the
+        reply. It is not shown the client certificate.
+        """
         tls = msgspec.structs.replace(
             self._settings.tls, client_certificate=None, client_key=None, client_password=None
         )
+        return await self._exchange(request, source, tls, keep_body=keep_body)
+
+    async def ask(self, request: Request) -> Reply:
+        """What comes of a request of the authentication's own; as above, but whom it goes to was chosen in the
+        settings, and so is shown the client certificate.
+        """
+        return await self._exchange(request, None, self._settings.tls, keep_body=True)
+
+    async def _exchange(
+        self, request: Request, source: BodySource | None, tls: TlsSettings, *, keep_body: bool
+    ) -> Reply:
         settings = msgspec.structs.replace(self._settings, origin=request.origin, tls=tls)
         try:
             connection = await open_connection(settings, wire_log=self._wire_log)

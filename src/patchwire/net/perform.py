@@ -9,11 +9,24 @@ from typing import Final
 import msgspec
 import trio
 
-from patchwire.auth.flow import Answer, Authentication, Body, FlowResult, HashBody, Load, Send, Tell, Wait
+from patchwire.auth.flow import (
+    Answer,
+    Ask,
+    Authentication,
+    Body,
+    FlowResult,
+    HashBody,
+    Load,
+    Pause,
+    Send,
+    Tell,
+    Wait,
+)
 from patchwire.auth.quoting import SECRET_FIELDS
 from patchwire.errors import LocalProtocolError, Sent, UnprovenResponseError
 from patchwire.http.message import Request, Response
 from patchwire.http.redirects import FOLLOWABLE, Redirects, redirected
+from patchwire.net.aside import Aside
 from patchwire.net.body import BodySource
 from patchwire.net.connection import Reply
 from patchwire.net.credentials import CredentialsGate, carries_credentials
@@ -39,6 +52,7 @@ class Performer:
     def __init__(
         self,
         authentication: Authentication,
+        aside: Aside | None = None,
         *,
         carries_credentials: bool,
         redirects: Redirects = NOT_FOLLOWED,
@@ -46,6 +60,7 @@ class Performer:
         wire_log: WireLog | None = None,
     ) -> None:
         self._authentication = authentication
+        self._aside = Aside.that_asks_nobody() if aside is None else aside
         self._gate = CredentialsGate(needed=carries_credentials)
         self._redirects = redirects
         self._secret_fields = frozenset({*SECRETS, *secret_fields})
@@ -111,8 +126,8 @@ class Performer:
                     await self._wait(step)
                 elif isinstance(step, HashBody):
                     answer = None if source is None else await source.hash(step.algorithm)
-                elif isinstance(step, Load):
-                    answer, failure = await _loaded(step)
+                elif isinstance(step, Load | Ask | Pause):
+                    answer, failure = await self._aside.take(step)
                 elif isinstance(step, Tell):
                     self._tell(step)
                 try:
@@ -208,14 +223,6 @@ class _Conversation:
 
     def _may_go(self, step: Send) -> bool:
         return (self._alone or self._gate.lets_through(step)) and _is_good(step)
-
-
-async def _loaded(step: Load) -> tuple[Answer, Exception | None]:
-    """What the flow wants to be read, or the error that came of it."""
-    try:
-        return await trio.to_thread.run_sync(step.read, abandon_on_cancel=True), None
-    except Exception as error:
-        return None, error
 
 
 def _is_good(step: Send) -> bool:

@@ -23,7 +23,6 @@ from patchwire.errors import (
     RunLimitError,
     StorageError,
 )
-from patchwire.files.aws_credentials import load_aws_credentials
 from patchwire.files.outcomes import (
     BEGIN_OF_OUTCOME,
     BEGIN_OF_RECORD,
@@ -33,12 +32,14 @@ from patchwire.files.outcomes import (
 )
 from patchwire.files.records import LineReader
 from patchwire.files.writable import refuse_unwritable
-from patchwire.net.connection import Connection
+from patchwire.http.message import Request
+from patchwire.net.aside import Aside
+from patchwire.net.authentication import authentication_of
+from patchwire.net.connection import Connection, Reply
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.elsewhere import Elsewhere
 from patchwire.net.opening import open_connection
 from patchwire.net.perform import Performer
-from patchwire.net.sources import cnonce, now
 from patchwire.net.wire_log import HIDDEN, WireLog
 from patchwire.run.dispatcher import Dispatcher
 from patchwire.run.input import open_records, refuse_pipe, validate
@@ -53,7 +54,6 @@ from patchwire.run.precondition import Preconditions
 from patchwire.run.reports import Reports
 from patchwire.run.sender import Sender
 from patchwire.run.worker import Delivering, Worker
-from patchwire.settings.authentication import authentication_for
 from patchwire.settings.connection import ConnectionSettings
 
 
@@ -171,7 +171,8 @@ class _Run:
         self._options = options
         self._wire_log = wire_log
         self._performer = Performer(
-            authentication_for(settings, cnonce, now, load_aws_credentials),
+            authentication_of(settings),
+            Aside(self._ask, self._pause),
             carries_credentials=settings.carries_credentials,
             redirects=settings.redirects,
             secret_fields=settings.secret_fields,
@@ -267,6 +268,16 @@ class _Run:
         await trio.sleep(seconds)
         self.interrupted = True
         self.dispatcher.fail(RunLimitError(f"stopped after {seconds:g} seconds (--deadline)"))
+
+    async def _ask(self, request: Request) -> Reply:
+        self.pacer.refuse_if_stopped()
+        return await self._elsewhere.ask(request)
+
+    async def _pause(self, seconds: float) -> None:
+        """StoppedError, once the run is stopped."""
+        with trio.move_on_after(seconds):
+            await self._delivering.stop.wait()
+        self.pacer.refuse_if_stopped()
 
     async def _dial(self) -> Connection:
         connection = await open_connection(self._settings, wire_log=self._wire_log)

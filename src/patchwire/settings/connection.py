@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -10,6 +11,7 @@ from msgspec import Struct
 from patchwire.auth.aws_signing import check_query, is_of_signature
 from patchwire.auth.credentials import Charset
 from patchwire.auth.digest import ALGORITHMS, PROTECTIONS, Protection, algorithm_named
+from patchwire.auth.oauth2_terms import Before
 from patchwire.auth.quoting import SECRET_FIELDS
 from patchwire.auth.secret import Secret
 from patchwire.errors import LocalProtocolError, SettingsError
@@ -19,17 +21,27 @@ from patchwire.http.redirects import FOLLOWABLE, Redirects
 from patchwire.http.request_head import request_head
 from patchwire.settings.aws import AWS_WORDS, AwsFile, AwsSettings, aws_settings, check_aws
 from patchwire.settings.faults import fault_of
-from patchwire.settings.secret import REMEDY, SecretReference, parse_reference
+from patchwire.settings.oauth2 import (
+    OAUTH2_SECRETS,
+    OAUTH2_WORDS,
+    OAuth2File,
+    OAuth2Settings,
+    check_oauth2,
+    entry_of,
+    terms_of,
+)
+from patchwire.settings.secret import SecretReference, parse_reference, reference_of
 from patchwire.settings.tls import DEFAULT_TLS, Material, TlsSettings
 
 AUTHORIZATION = "authorization"
-Scheme = Literal["none", "basic", "digest", "aws"]
+Scheme = Literal["none", "basic", "digest", "oauth2", "aws"]
 WORDS = {
-    "authentication": ("none", "basic", "digest", "aws"),
+    "authentication": ("none", "basic", "digest", "oauth2", "aws"),
     "charset": ("UTF-8", "ISO-8859-1"),
     "digest.qop": PROTECTIONS,
     "tls.minimum_version": ("1.2", "1.3"),
     **AWS_WORDS,
+    **OAUTH2_WORDS,
 }
 """What may stand where only certain words may."""
 DEFAULT_UNKNOWN_STATUSES = (502, 504)
@@ -37,9 +49,16 @@ DEFAULT_UNKNOWN_STATUSES = (502, 504)
 _SECRETS = (
     ("aws", "secret_key"),
     ("aws", "session_token"),
+    *(("oauth2", key) for key in OAUTH2_SECRETS),
     ("tls", "client_password"),
     ("tls", "trust_password"),
 )
+_WITHOUT_USER = {
+    "none": 'expected "basic" or "digest"',
+    "oauth2": "the password grant has oauth2.username and oauth2.password",
+    "aws": "give aws.access_key and aws.secret_key",
+}
+"""Schemes that have no use for user and password, and what is meant perhaps."""
 OF_A_RECORD = {"content-type": "media_type", "if-match": "if_match"}
 """Fields that a record sets, and the member that it sets them with."""
 
@@ -89,6 +108,12 @@ class TlsFile(Struct, frozen=True, forbid_unknown_fields=True):
         return f"<TlsFile {self.client_certificate}>"
 
 
+class ExtensionsFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """`extensible`: keys that an extension file may override."""
+
+    extensible: tuple[str, ...] = ()
+
+
 class ConnectionFile(Struct, frozen=True, forbid_unknown_fields=True):
     """What stands in a connection file, key by key; secrets are still references."""
 
@@ -99,12 +124,14 @@ class ConnectionFile(Struct, frozen=True, forbid_unknown_fields=True):
     charset: Charset = "UTF-8"
     preemptive: bool = False
     digest: DigestSettings = DigestSettings()
+    oauth2: OAuth2File = OAuth2File()
     aws: AwsFile = AwsFile()
     redirects: Redirects = Redirects()
     headers: dict[str, str] = {}
     tls: TlsFile = TlsFile()
     outcomes: Outcomes = Outcomes()
     limits: Limits = Limits()
+    extensions: ExtensionsFile = ExtensionsFile()
 
     def __repr__(self) -> str:
         """A literal secret is a secret."""
@@ -126,6 +153,8 @@ class ConnectionSettings(Struct, frozen=True):
     """What user and password are encoded in where the server does not ask for UTF-8."""
     preemptive: bool = False
     digest: DigestSettings = DigestSettings()
+    oauth2: OAuth2Settings | None = None
+    """There where `authentication` is "oauth2"."""
     aws: AwsSettings | None = None
     """There where `authentication` is "aws"."""
     redirects: Redirects = Redirects()
@@ -137,6 +166,14 @@ class ConnectionSettings(Struct, frozen=True):
     """What a journal is tied to: the base URL and what shapes requests, without secrets, limits or user."""
     outcomes: Outcomes = Outcomes()
     limits: Limits = Limits()
+
+    def doubts(self) -> Iterator[str]:
+        """Warnings of what is valid, and hardly meant or not advised."""
+        if self.oauth2 is not None:
+            yield from self.oauth2.doubts(self.origin)
+        doubt = None if self.aws is None else self.aws.doubt(self.origin)
+        if doubt is not None:
+            yield doubt
 
     @property
     def carries_credentials(self) -> bool:
@@ -171,13 +208,20 @@ def secret_references(place: str, connection: ConnectionFile) -> dict[str, Secre
     """Every secret that must be read before use, by its key."""
     references = {}
     if connection.password is not None:
-        references["password"] = _reference(place, "password", connection.password)
+        references["password"] = reference_of(place, "password", connection.password)
     for table, key in _SECRETS:
         text = getattr(getattr(connection, table), key)
         if text is not None:
-            references[f"{table}.{key}"] = _reference(place, f"{table}.{key}", text)
+            references[f"{table}.{key}"] = reference_of(place, f"{table}.{key}", text)
+    if connection.oauth2.jwt is not None and connection.oauth2.jwt.key is not None:
+        references["oauth2.jwt.key"] = reference_of(place, "oauth2.jwt.key", connection.oauth2.jwt.key)
     bare = {"aws.access_key": connection.aws.access_key or ""}
-    for key, text in (bare | {f"headers.{name}": text for name, text in connection.headers.items()}).items():
+    for table, texts in (
+        ("headers", connection.headers),
+        ("oauth2.access_token_parameters", connection.oauth2.access_token_parameters),
+    ):
+        bare |= {f"{table}.{name}": text for name, text in texts.items()}
+    for key, text in bare.items():
         reference = parse_reference(text)
         if reference is not None:
             references[key] = reference
@@ -217,6 +261,7 @@ def resolve(
         charset=connection.charset,
         preemptive=connection.preemptive,
         digest=connection.digest,
+        oauth2=_oauth2(place, connection, secrets),
         aws=_aws(place, connection, secrets),
         redirects=connection.redirects,
         headers=tuple(headers),
@@ -234,6 +279,15 @@ def _aws(place: str, connection: ConnectionFile, secrets: dict[str, Secret]) -> 
     if connection.authentication != "aws":
         return None
     return aws_settings(place, connection.aws, secrets)
+
+
+def _oauth2(place: str, connection: ConnectionFile, secrets: dict[str, Secret]) -> OAuth2Settings | None:
+    if connection.authentication != "oauth2":
+        return None
+    terms = terms_of(place, connection.oauth2, secrets)
+    return OAuth2Settings(
+        terms, Before(terms.access_token, terms.scope), entry_of(connection.base_url, connection.oauth2)
+    )
 
 
 def _tls(tls: TlsFile, secrets: dict[str, Secret], material: dict[str, Material]) -> TlsSettings:
@@ -308,14 +362,12 @@ def _check_tls(place: str, tls: TlsFile) -> None:
 
 def _check_authentication(place: str, connection: ConnectionFile) -> None:
     scheme = connection.authentication
-    if scheme in ("none", "aws"):
+    if scheme in _WITHOUT_USER:
         for key in ("user", "password"):
             if getattr(connection, key) is not None:
-                expected = (
-                    "give aws.access_key and aws.secret_key" if scheme == "aws" else 'expected "basic" or "digest"'
-                )
+                expected = _WITHOUT_USER[scheme]
                 raise SettingsError(place, f'{key}: has no use with authentication = "{scheme}"; {expected}')
-    for table, unset in (("digest", DigestSettings()), ("aws", AwsFile())):
+    for table, unset in (("digest", DigestSettings()), ("oauth2", OAuth2File()), ("aws", AwsFile())):
         if scheme != table and getattr(connection, table) != unset:
             raise SettingsError(place, f'{table}: has no use with authentication = "{scheme}"')
     if scheme == "aws":
@@ -325,7 +377,9 @@ def _check_authentication(place: str, connection: ConnectionFile) -> None:
             check_query(target)
         except LocalProtocolError as error:
             raise SettingsError(place, f"base_url: {error}") from None
-    if scheme in ("none", "aws"):
+    if scheme == "oauth2":
+        check_oauth2(place, connection.oauth2)
+    if scheme in _WITHOUT_USER:
         return
     for key in ("user", "password"):
         if getattr(connection, key) is None:
@@ -353,16 +407,9 @@ def _check_header(place: str, connection: ConnectionFile, name: str, text: str) 
     if sum(each.lower() == name.lower() for each in connection.headers) > 1:
         raise SettingsError(place, f"headers.{name}: stands twice, in another case")
     if name.lower() in SECRET_FIELDS:
-        _reference(place, f"headers.{name}", text)
+        reference_of(place, f"headers.{name}", text)
     scheme = connection.authentication
     if scheme == "aws" and is_of_signature(name):
         raise SettingsError(place, f"headers.{name}: is the signature's own: leave it out")
     if scheme != "none" and name.lower() == AUTHORIZATION:
         raise SettingsError(place, f'headers.{name}: refused beside authentication = "{scheme}"')
-
-
-def _reference(place: str, key: str, text: str) -> SecretReference:
-    reference = parse_reference(text)
-    if reference is None:
-        raise SettingsError(place, f"{key}: a secret must not stand here as bare text; {REMEDY}")
-    return reference

@@ -1,0 +1,157 @@
+"""What patchwire check says of AWS and of OAuth 2.0, and of where a setting comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from patchwire.auth.aws_signing import timestamp
+from patchwire.auth.token_keeping import Kept, kept_in
+from patchwire.errors import StorageError
+from patchwire.files.aws_credentials import load_aws_credentials
+from patchwire.net.authentication import open_store
+from patchwire.net.sources import now
+from patchwire.net.wire_log import time_of
+from patchwire.settings.aws import AwsSettings
+from patchwire.settings.connection import ConnectionFile
+from patchwire.settings.oauth2 import OAuth2File, OAuth2Settings
+from patchwire.settings.overrides import Overridden
+from patchwire.settings.secret import parse_reference
+
+
+class Sources:
+    """Where settings come from: `place`, `extension_place`, or nowhere."""
+
+    def __init__(
+        self, overridden: Overridden, place: str, extension_place: str, oauth2: OAuth2Settings | None
+    ) -> None:
+        self._overridden = overridden
+        self._place = place
+        self._extension_place = extension_place
+        self._waits_for = None if oauth2 is None else _in_force(oauth2)
+
+    def of(self, key: str) -> str:
+        """Where the value of `key` comes from, and whether it is in force."""
+        match self._overridden.when.get(key):
+            case None:
+                return self._place if _stands(self._overridden.data, key) else "default"
+            case "never":
+                reason = 'under client_credentials it needs "oauth2.access_token" to be extensible'
+                return f"{self._place}; the override of {self._extension_place} is not in force: {reason}"
+            case "after the token" if self._waits_for is not None:
+                return f"{self._extension_place}; waits until {self._waits_for} has ended"
+        return f"{self._extension_place}, in force"
+
+
+def aws_lines(aws: AwsSettings, written: ConnectionFile, *, connect: bool) -> Iterator[tuple[str, str]]:
+    """What is signed with what; `connect`: whether to ask where that takes a while, and may go over the network."""
+    yield "aws.credentials", aws.credentials
+    if aws.credentials == "keys":
+        yield "aws.access_key", aws.access_key
+        yield "aws.secret_key", shown_secret(written.aws.secret_key)
+        yield "aws.session_token", "none" if aws.session_token is None else shown_secret(written.aws.session_token)
+    elif aws.credentials != "chain" or connect:  # to ask the chain takes a while, and may go over the network
+        found = load_aws_credentials(aws)
+        yield "aws.access_key", found.access_key
+        yield "aws.session_token", "none" if found.session_token is None else "***"
+        if found.expires_at is not None:
+            yield "aws.credentials end", time_of(found.expires_at)
+    if aws.credentials in ("profile", "chain"):
+        yield "aws.profile", aws.profile or "the default"
+    if aws.credentials_file is not None:
+        yield "aws.credentials_file", aws.credentials_file
+    signing_name = aws.scope.service
+    label = "custom" if aws.service is None else f"{aws.service.name}, {aws.service.label}"
+    yield "aws.service", f"{signing_name} ({label})"
+    yield "aws.region", f"{aws.scope.region} ({'custom' if aws.region is None else aws.region.label})"
+    yield "aws.algorithm", aws.algorithm
+    yield "aws.credential_scope", aws.credential_scope(timestamp(int(now()))[:8])
+    yield "aws.payload", "signed" if aws.terms.signs_payload else "unsigned"
+    yield "aws.sign_session_token", word(aws.terms.signs_token)
+    fields = written.aws.signed_fields
+    yield "aws.signed_fields", "all that may be" if fields is None else ", ".join(("host", "x-amz-*", *fields))
+    if written.aws.signing_host is not None:
+        yield "aws.signing_host", written.aws.signing_host
+
+
+def oauth2_lines(oauth2: OAuth2Settings, written: OAuth2File) -> Iterator[tuple[str, str]]:
+    """The terms on which tokens are asked for, and what is known of the token that is kept."""
+    terms = oauth2.terms
+    yield "oauth2.grant_type", terms.grant_type
+    yield "oauth2.client_id", terms.client_id
+    yield "oauth2.client_authentication", terms.client_authentication
+    for key in ("authorization_url", "access_token_url", "device_authorization_url", "metadata_url", "issuer"):
+        if getattr(terms, key) is not None:
+            yield f"oauth2.{key}", getattr(terms, key)
+    yield "oauth2.scope", terms.scope or "none"
+    for key in ("client_secret", "access_token", "refresh_token", "password"):
+        if getattr(written, key) is not None:
+            yield f"oauth2.{key}", shown_secret(getattr(written, key))
+    for key in ("username", "redirect_uri"):
+        if getattr(written, key) is not None:
+            yield f"oauth2.{key}", getattr(written, key)
+    if written.jwt is not None and terms.jwt is not None:
+        yield "oauth2.jwt.key", "the client's secret" if written.jwt.key is None else shown_secret(written.jwt.key)
+        for key in ("algorithm", "key_id", "issuer", "subject", "audience", "lifetime"):
+            if getattr(terms.jwt, key) is not None:
+                yield f"oauth2.jwt.{key}", str(getattr(terms.jwt, key))
+    for name, value in written.authorization_parameters.items():
+        yield f"oauth2.authorization_parameters.{name}", value
+    for name, value in written.access_token_parameters.items():
+        yield f"oauth2.access_token_parameters.{name}", shown_secret(value) if parse_reference(value) else value
+    yield "the kept token", _kept_line(oauth2)
+
+
+def shown_secret(text: str | None) -> str:
+    """Where a secret is kept, and nothing of it."""
+    reference = parse_reference(text or "")
+    if reference is None or reference.kind == "literal":
+        return "*** (literal)"
+    return f"*** ({reference.kind}:{reference.name})"
+
+
+def word(truth: bool) -> str:
+    """As TOML has it."""
+    return "true" if truth else "false"
+
+
+def _kept(oauth2: OAuth2Settings) -> Kept | None:
+    content = open_store(oauth2.entry).read()
+    return None if content is None else kept_in(content)
+
+
+def _kept_line(oauth2: OAuth2Settings) -> str:
+    try:
+        kept = _kept(oauth2)
+    except StorageError as error:
+        return f"cannot be read: {error}"
+    if kept is None:
+        return "none"
+    renewed = ", with a refresh token" if kept.token.refresh_token is not None else ""
+    if kept.token.expires_at is None:
+        return f"there is one, which does not say when it ends{renewed}"
+    ends = "ends" if kept.token.serves(now()) else "has ended"
+    return f"{ends} {time_of(kept.token.expires_at)}{renewed}"
+
+
+def _in_force(oauth2: OAuth2Settings) -> str | None:
+    """The token behind which overrides wait, for a person; None where there is none."""
+    if oauth2.before.access_token is not None:
+        return "the access token of the settings"
+    try:
+        kept = _kept(oauth2)
+    except StorageError:
+        return None
+    if kept is None or not kept.token.serves(now()):
+        return None
+    ends = kept.token.expires_at
+    return "the kept token" if ends is None else f"the kept token, on {time_of(ends)},"
+
+
+def _stands(data: Mapping[str, Any], key: str) -> bool:
+    found: object = data
+    for name in key.split("."):
+        if not isinstance(found, Mapping) or name not in found:
+            return False
+        found = found[name]
+    return True
