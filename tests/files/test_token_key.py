@@ -16,7 +16,7 @@ from patchwire.files.token_key import SIZE, find_key, find_or_make_key
 from tests.support.keyrings import FakeKeyring, KeyringError
 
 KEPT = ("patchwire", "token store")
-NO_KEYRING = r": holds no key, and the keyring that may .*, or remove the directory and run patchwire authorize again$"
+NO_KEYRING = r": has no key file, and the keyring, .*, or remove the directory and run patchwire authorize again$"
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +37,9 @@ UNUSABLE = pytest.mark.parametrize(
         (FakeKeyring(priority=-1), "has no backend that works here"),
         (FakeKeyring(fault=KeyringError("locked")), r"cannot be read \(KeyringError\): unlock it"),
         (FakeKeyring(fault=RuntimeError("no bus")), r"cannot be read \(RuntimeError\): unlock it"),
+        (FakeKeyring(fault=ImportError("backend")), r"cannot be read \(ImportError\): unlock it"),
     ],
-    ids=["not installed", "no backend", "null backend", "locked", "broken"],
+    ids=["not installed", "no backend", "null backend", "locked", "broken", "backend not installed"],
 )
 
 

@@ -170,7 +170,9 @@ def test_a_keyring_that_fails_leaves_the_entry_as_it_is(directory: Path, monkeyp
     store = store_with(CANARY, directory)
     keyring.fault = KeyringError("locked")
     for use in (store.read, lambda: store.write(b"two")):
-        with pytest.raises(StorageError, match=r"the keyring that may cannot be read \(KeyringError\): unlock it"):
+        with pytest.raises(
+            StorageError, match=r"the keyring, which may hold its key, cannot be read \(KeyringError\): unlock it"
+        ):
             use()
     keyring.fault = None
     assert store.read() == CANARY

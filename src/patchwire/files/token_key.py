@@ -36,7 +36,7 @@ class _NoKeyringError(StorageError):
 
 
 class _NoBackendError(Exception):
-    """The package is there, but nothing that it could keep a key in."""
+    """There is nothing here that a key could be kept in; the text says of the keyring why, and the remedy."""
 
 
 def find_key(directory: Path) -> bytes | None:
@@ -104,10 +104,8 @@ def _refuse_exposed(path: Path, status: os.stat_result) -> None:
 def _from_keyring(directory: Path) -> bytes | None:
     try:
         text = _working_keyring().get_password(_SERVICE, _USER)
-    except ImportError:
-        raise _no_keyring(directory, "is not installed: pip install 'patchwire[keyring]'") from None
-    except _NoBackendError:
-        raise _no_keyring(directory, "has no backend that works here: run where it has one") from None
+    except _NoBackendError as error:
+        raise _no_keyring(directory, str(error)) from None
     except Exception as error:  # a backend is a plug-in, and lets through what its service raises
         raise _no_keyring(directory, f"cannot be read ({type(error).__name__}): unlock it") from None
     return None if text is None else _decode(text)
@@ -115,8 +113,8 @@ def _from_keyring(directory: Path) -> bytes | None:
 
 def _no_keyring(directory: Path, problem: str) -> _NoKeyringError:
     return _NoKeyringError(
-        f"{directory}: holds no key, and the keyring that may {problem}, or remove the directory and run"
-        " patchwire authorize again"
+        f"{directory}: has no key file, and the keyring, which may hold its key, {problem}, or remove the directory"
+        " and run patchwire authorize again"
     )
 
 
@@ -152,11 +150,13 @@ def _keep_in_keyring(key: bytes) -> bool:
 
 
 def _working_keyring() -> Any:
-    """The package keyring, where it has a backend that keeps something."""
-    import keyring  # takes 100 ms, and only who has no key file needs it
-
+    """The package keyring, where it has a backend that keeps something; else _NoBackendError, or what it raises."""
+    try:
+        import keyring  # takes 100 ms, and only who has no key file needs it
+    except ImportError:
+        raise _NoBackendError("is not installed: pip install 'patchwire[keyring]'") from None
     if keyring.get_keyring().priority <= 0:
-        raise _NoBackendError
+        raise _NoBackendError("has no backend that works here: run where it has one")
     return keyring
 
 
