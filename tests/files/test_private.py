@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from patchwire.errors import StorageError
+from patchwire.files import private
 from patchwire.files.private import ABANDONED, is_safe, make_directory, remove_leftovers, replace
 
 
@@ -42,6 +43,16 @@ def test_a_directory_is_made_for_its_owner_alone_with_all_that_is_missing_above_
         make_directory(tmp_path / "a" / "b")
         make_directory(tmp_path / "a" / "b")
     assert [mode_of(tmp_path / "a"), mode_of(tmp_path / "a" / "b")] == [0o700, 0o700]
+
+
+def test_each_directory_that_is_made_is_synced_into_the_one_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(private, "sync_directory", synced.append)
+    make_directory(tmp_path / "a" / "b")
+    make_directory(tmp_path / "a" / "b")
+    assert synced == [tmp_path, tmp_path / "a"]
 
 
 def test_a_directory_that_is_not_there_is_safe_only_once_it_is(tmp_path: Path) -> None:

@@ -227,6 +227,16 @@ def test_what_is_forgotten_is_gone(directory: Path) -> None:
     assert sorted(directory.iterdir()) == sorted([other.path, directory / "key"])
 
 
+def test_what_is_forgotten_does_not_come_back_after_a_power_cut(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_with(CANARY, directory)
+    synced: list[tuple[Path, bool]] = []
+    monkeypatch.setattr(token_store, "sync_directory", lambda path: synced.append((path, store.path.exists())))
+    store.forget()
+    assert synced == [(directory, False)]
+
+
 def test_what_cannot_be_forgotten_is_told(directory: Path) -> None:
     store = store_with(CANARY, directory)
     store.path.unlink()
