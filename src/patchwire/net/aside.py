@@ -73,11 +73,13 @@ class Aside:
 
 async def _loaded(step: Load) -> tuple[Answer, Exception | None]:
     """What the flow wants to be read, or the error that came of it."""
+    answer: Answer = None
     with trio.CancelScope(shield=step.is_brief):
         try:
-            return await trio.to_thread.run_sync(step.read, abandon_on_cancel=not step.is_brief), None
+            answer = await trio.to_thread.run_sync(step.read, abandon_on_cancel=not step.is_brief)
         except Exception as error:
             return None, error
+    return answer, None
 
 
 async def _to_its_end(exchange: Callable[[], Awaitable[Reply]]) -> Reply:
