@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -19,8 +19,9 @@ from patchwire.auth.oauth2_terms import NEEDS_A_PERSON, Before, Parameters, Term
 from patchwire.auth.secret import Secret
 from patchwire.auth.token import Began, Failed, Obtained, Rejected, Token, TokenState, step
 from patchwire.auth.token_keeping import Kept, TokenKeeping, fingerprint
-from patchwire.errors import CredentialsError, StorageError, TokenError, UnreadableTokenError
+from patchwire.errors import CredentialsError, StorageError, TokenError
 
+T = TypeVar("T")
 MakeParameters = Callable[[Terms], Parameters]
 _FINAL: Final = frozenset({"invalid_client", "invalid_grant", "unauthorized_client", "access_denied"})
 """Codes behind which the same request is not made again: it would fail again, and may lock an account."""
@@ -119,7 +120,7 @@ class TokenSession:
         token = self._usable((yield from self._read()))
         if token is not None:
             return token
-        yield from self._keeping.lock(self._origin)
+        yield from self._if_it_can_be(self._keeping.lock(self._origin))
         try:
             kept = yield from self._read()  # another process may have renewed it meanwhile
             token = self._usable(kept)
@@ -132,13 +133,7 @@ class TokenSession:
         if self._unkept is not None:
             unkept, self._unkept = self._unkept, None
             yield from self._keep(unkept)
-        try:
-            kept = yield from self._keeping.read()
-        except UnreadableTokenError as error:
-            if self._needs_a_person and not self._given:
-                raise
-            yield Tell(f"the kept token is passed over: {error}")
-            return None
+        kept = yield from self._if_it_can_be(self._keeping.read())
         if kept is None:
             return None
         self._given -= {each for each in self._given if fingerprint(each) in kept.rejected}
@@ -187,7 +182,7 @@ class TokenSession:
         terms, clock = self._exchange.terms, self._exchange.clock
         wanted = terms.scope if kept is not None and not kept.is_for(terms.scope) else ""
         if kept is not None:
-            yield from self._keeping.mark(replace(kept, spending_since=clock()))
+            yield from self._if_it_can_be(self._keeping.mark(replace(kept, spending_since=clock())))
         token = yield from self._exchange.token(lambda _: oauth2.refresh(refresh_token, wanted))
         if token.refresh_token is None:
             token = replace(token, refresh_token=refresh_token)
@@ -196,15 +191,22 @@ class TokenSession:
 
     def _keep(self, kept: Kept) -> Generator[Step, Answer, None]:
         try:
-            yield from self._keeping.keep(kept)
+            yield from self._if_it_can_be(self._keeping.keep(kept))
         except StorageError as error:
-            if not self._needs_a_person:
-                yield Tell(f"the token is not kept: {error}")
-                return
             self._unkept = kept
             raise StorageError(
                 f"{error}; the new token is not used before it is kept, and lost with this process"
             ) from None
+
+    def _if_it_can_be(self, steps: Generator[Step, Answer, T]) -> Generator[Step, Answer, T | None]:
+        """What a store gives. Where it fails, and a token can be had without it, that is told and no more."""
+        try:
+            return (yield from steps)
+        except StorageError as error:
+            if self._needs_a_person and not self._given:
+                raise
+            yield Tell(f"tokens are not kept: {error}")
+            return None
 
     def _entry(self, token: Token) -> Kept:
         terms = self._exchange.terms

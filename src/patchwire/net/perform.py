@@ -77,7 +77,7 @@ class Performer:
 
         A response that refuses the credentials has an `error` that says so. One whose sender has not proven what it
         must is no response: the reply has an UnprovenResponseError in its place. Raises what `send` raises,
-        CredentialsError and LocalProtocolError.
+        CredentialsError, StorageError (a token that cannot be kept) and LocalProtocolError.
         """
         first, hops, reply, result = request.origin, 0, None, None
         while True:

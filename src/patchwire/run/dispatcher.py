@@ -284,6 +284,8 @@ class Dispatcher:
             self.fail(CredentialsRejectedError(problem, origin=origin, status=status or 401))
         if delivery.unreachable is not None:
             self.fail(delivery.unreachable)
+        if delivery.unkept is not None:
+            self.fail(delivery.unkept)
         if delivery.postponed is not None:
             problem = f"{origin} asks to be left alone for {delivery.postponed:,.0f} seconds (Retry-After)"
             self.fail(OriginError(problem, origin=origin))

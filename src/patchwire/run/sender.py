@@ -48,7 +48,8 @@ class Sender:
     async def send(self, request: Request, *, keep_body: bool = False) -> tuple[Reply, FlowResult | None]:
         """What came of the request, and what its authentication makes of it.
 
-        Raises ConnectError, CredentialsError, LocalProtocolError and StoppedError: nothing was sent then.
+        Raises ConnectError, CredentialsError, LocalProtocolError, StorageError and StoppedError: nothing of the record
+        was sent then.
         """
         self._keep_body = keep_body
         self._is_following = False

@@ -20,6 +20,7 @@ from patchwire.errors import (
     LocalProtocolError,
     PatchwireError,
     Sent,
+    StorageError,
     UnprovenResponseError,
 )
 from patchwire.http.message import Request
@@ -44,6 +45,8 @@ class Delivery(Struct):
     refusal: str | None = None
     """The server does not accept the credentials."""
     unreachable: ConnectError | None = None
+    unkept: StorageError | None = None
+    """The credentials cannot be written down, without which they are not used."""
     postponed: float | None = None
     """Seconds for which the origin asks to be left alone, where that is longer than a run waits."""
     unsendable: bool = False
@@ -66,8 +69,7 @@ class Delivery(Struct):
     @property
     def at_an_end(self) -> bool:
         """Whether no further attempt makes sense."""
-        stopped = self.refusal is not None or self.unreachable is not None
-        return stopped or self.unsendable or self.unproven
+        return self._is_stopped or self.unsendable or self.unproven
 
     def give_up(self) -> None:
         """The run is cancelled: an attempt that is under way may yet be applied."""
@@ -76,11 +78,16 @@ class Delivery(Struct):
         self.unfinished = True
 
     @property
+    def _is_stopped(self) -> bool:
+        """Whether what ends this delivery ends the run."""
+        return self.refusal is not None or self.unreachable is not None or self.unkept is not None
+
+    @property
     def to_be_sent_again(self) -> bool:
         """Whether a resume may take it as if this run had never had it."""
         if self.record.earlier:
             return not self.attempts and self.verified is None and self.note is None
-        stopped = self.refusal is not None or self.unreachable is not None or self.postponed is not None
+        stopped = self._is_stopped or self.postponed is not None
         return not self.attempts or (
             (self.unfinished or stopped) and join(self.attempts).outcome in (Outcome.NOT_SENT, Outcome.REJECTED)
         )
@@ -269,7 +276,7 @@ class Worker:
 
 
 _CANCELLED: Final = untraced(Outcome.UNKNOWN, "stopped before an answer came")
-_STOPPING: Final = (CredentialsError, ConnectError, LocalProtocolError)
+_STOPPING: Final = (CredentialsError, ConnectError, LocalProtocolError, StorageError)
 """With these nothing was sent, and nothing more is to be."""
 
 
@@ -278,5 +285,7 @@ def _note(error: PatchwireError, delivery: Delivery) -> None:
         delivery.refusal = str(error)
     elif isinstance(error, ConnectError):
         delivery.unreachable = error
+    elif isinstance(error, StorageError):
+        delivery.unkept = error
     else:
         delivery.unsendable = True
