@@ -35,3 +35,21 @@ def test_who_has_not_is_told_what_is_wrong(values: tuple[bytes, ...], status: in
 
 def test_no_token_shows() -> None:
     assert repr(VERIFIER) == "<BearerVerifier of 1 tokens>"
+
+
+def test_a_token_that_is_issued_passes_while_somebody_is_known_for_it() -> None:
+    asked: list[tuple[str, float]] = []
+
+    def user_of(token: str, now: float) -> str | None:
+        asked.append((token, now))
+        return "bob" if (token, now < 60.0) == ("issued", True) else None
+
+    verifier = BearerVerifier("r", {"canary-token": "ada"}, user_of)
+    assert verifier.judge(request(b"Bearer issued"), 59.0) == Admitted("bob")
+    for value, now in ((b"Bearer issued", 60.0), (b"Bearer wrong", 0.0)):
+        verdict = verifier.judge(request(value), now)
+        assert isinstance(verdict, Refused)
+        (challenge,) = parse_strictly(dict(verdict.headers)[b"WWW-Authenticate"])
+        assert (verdict.status, challenge.get("error")) == (401, "invalid_token")
+    assert verifier.judge(request(b"Bearer canary-token"), 99.0) == Admitted("ada")
+    assert asked == [("issued", 59.0), ("issued", 60.0), ("wrong", 0.0)]
