@@ -17,14 +17,14 @@ import trio
 from patchwire.auth.digest import ALGORITHMS
 from patchwire.auth.verify.nonces import Uses
 from patchwire.cli import exits
-from patchwire.cli.serve_auth import AuthOptions, verifier
+from patchwire.cli.serve_auth import AuthOptions, application
 from patchwire.cli.serve_tls import TlsOptions, server_tls
 from patchwire.cli.trio_run import trio_run
 from patchwire.errors import ConnectError, StorageError
 from patchwire.files.documents import read_documents
 from patchwire.files.read import describe
-from patchwire.loopback.app import App
 from patchwire.loopback.documents import Document
+from patchwire.net.server import Application
 from patchwire.net.server import serve as serve_app
 from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog
@@ -38,9 +38,12 @@ SCHEMES = ["none", "basic", "digest", "bearer", "aws"]
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="On 127.0.0.1. [default: any free one]")
 @click.option("--auth", type=click.Choice(SCHEMES), default="none", show_default=True)
-@click.option("--user", help="For --auth basic and digest.")
+@click.option("--user", help="For --auth basic and digest, and for the password grant.")
 @click.option("--password", metavar="SECRET", help='"env:NAME", "file:PATH", "keyring:SERVICE/USER" or a text.')
 @click.option("--token", metavar="SECRET", help="For --auth bearer; written like --password.")
+@click.option("--client-id", metavar="ID", help="For --auth bearer: issue tokens to this client by OAuth 2.0.")
+@click.option("--client-secret", metavar="SECRET", help="Its secret, where it has one; written like --password.")
+@click.option("--token-lifetime", type=int, metavar="SECONDS", help="Of tokens that are issued. [default: 3600]")
 @click.option("--realm", default="patchwire", show_default=True, help="What the challenge names.")
 @click.option(
     "--algorithm",
@@ -82,6 +85,9 @@ def serve(
     user: str | None,
     password: str | None,
     token: str | None,
+    client_id: str | None,
+    client_secret: str | None,
+    token_lifetime: int | None,
     realm: str,
     algorithm: tuple[str, ...],
     qop: tuple[str, ...],
@@ -114,6 +120,9 @@ def serve(
         user=user,
         password=password,
         token=token,
+        client_id=client_id,
+        client_secret=client_secret,
+        token_lifetime=token_lifetime,
         realm=realm,
         algorithms=algorithm,
         qop=qop,
@@ -127,7 +136,7 @@ def serve(
         region=region,
         max_skew=max_skew,
     )
-    app = App(verifier(guard), create_missing)
+    app = application(guard, create_missing=create_missing)
     context = server_tls(TlsOptions(tls, certificate, key, key_password, authority, client_ca), now())
     log = exits.log_line if verbose else None
     stored = read_documents(Path(documents)) if documents else {}
@@ -143,7 +152,7 @@ def serve(
 
 
 async def _serve(
-    app: App,
+    app: Application,
     documents: dict[str, Document],
     port: int,
     keep: Callable[[bytes], None] | None,

@@ -22,17 +22,24 @@ from patchwire.auth.verify.nonces import DEFAULT_LIFETIME, ServerNonces, Uses
 from patchwire.auth.verify.verdict import Verifier
 from patchwire.cli.serve_tls import secret_option
 from patchwire.errors import InputError, LocalProtocolError
+from patchwire.loopback.app import App
+from patchwire.loopback.authorization import AuthorizationServer
+from patchwire.loopback.grants import DEFAULT_LIFETIME as DEFAULT_TOKEN_LIFETIME
+from patchwire.loopback.guarded import GuardedApp
+from patchwire.loopback.oauth_clients import Client
 
 _OF_DIGEST: Final = ("algorithms", "qop", "userhash", "nonce_lifetime", "nonce_uses")
 _OF_AWS: Final = ("session_token", "service", "region", "max_skew")
+_OF_CLIENT: Final = ("client_secret", "token_lifetime")
 
 _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "none": (),
     "basic": ("user", "password"),
     "digest": ("user", "password"),
-    "bearer": ("token",),
+    "bearer": (),  # one of several, which has a check of its own
     "aws": ("access_key", "secret_key"),
 }
+_TAKES: Final = _NEEDS | {"bearer": ("token", "client_id", "user", "password")}
 _GIVEN: Final = {
     "basic": "--user, --password",
     "digest": "--user, --password",
@@ -48,6 +55,9 @@ class AuthOptions(Struct, frozen=True, kw_only=True):
     user: str | None
     password: str | None
     token: str | None
+    client_id: str | None
+    client_secret: str | None
+    token_lifetime: int | None
     realm: str
     algorithms: tuple[str, ...]
     qop: tuple[str, ...]
@@ -66,9 +76,16 @@ class AuthOptions(Struct, frozen=True, kw_only=True):
         return f"<AuthOptions {self.auth}>"
 
 
-def verifier(options: AuthOptions) -> Verifier | None:
-    """What judges requests; None where anyone may come. A UsageError or an InputError names what is at fault."""
+def application(options: AuthOptions, *, create_missing: bool) -> App | GuardedApp:
+    """The documents with what guards them. A UsageError or an InputError names what is at fault."""
     _check(options)
+    authorization = None if options.client_id is None else _authorization(options)
+    app = App(_verifier(options, authorization), create_missing)
+    return app if authorization is None else GuardedApp(app, authorization)
+
+
+def _verifier(options: AuthOptions, authorization: AuthorizationServer | None) -> Verifier | None:
+    """What judges requests; None where anyone may come."""
     if options.auth == "none":
         return None
     if not options.realm.isprintable():
@@ -77,7 +94,7 @@ def verifier(options: AuthOptions) -> Verifier | None:
         if options.auth == "aws":
             return _aws(options)
         if options.auth == "bearer":
-            return _bearer(options)
+            return _bearer(options, authorization)
         user, password = options.user or "", secret_option("--password", options.password or "").reveal()
         Credentials(user, password)
         if options.auth == "basic":
@@ -114,10 +131,27 @@ def _scope(options: AuthOptions) -> Scope:
         raise InputError("--service", f"{error}; {hint}" if hint else str(error)) from None
 
 
-def _bearer(options: AuthOptions) -> BearerVerifier:
-    token = secret_option("--token", options.token or "").reveal()
-    bearer_authorization(token)
-    return BearerVerifier(options.realm, {token: "bearer"})
+def _bearer(options: AuthOptions, authorization: AuthorizationServer | None) -> BearerVerifier:
+    tokens = {}
+    if options.token is not None:
+        token = secret_option("--token", options.token).reveal()
+        bearer_authorization(token)
+        tokens[token] = "bearer"
+    return BearerVerifier(options.realm, tokens, None if authorization is None else authorization.user_of)
+
+
+def _authorization(options: AuthOptions) -> AuthorizationServer:
+    given = {
+        option: None if text is None else secret_option(option, text).reveal()
+        for option, text in (("--client-secret", options.client_secret), ("--password", options.password))
+    }
+    try:
+        client = Client(options.client_id or "", given["--client-secret"])
+    except LocalProtocolError as error:
+        raise InputError("--client-id, --client-secret", str(error)) from None
+    passwords = {} if options.user is None else {options.user: given["--password"] or ""}
+    lifetime = DEFAULT_TOKEN_LIFETIME if options.token_lifetime is None else options.token_lifetime
+    return AuthorizationServer([client], secrets.token_bytes, passwords=passwords, token_lifetime=lifetime)
 
 
 def _digest(options: AuthOptions, passwords: dict[str, str]) -> DigestVerifier:
@@ -149,13 +183,14 @@ def _is_given(value: object) -> bool:
 
 def _check(options: AuthOptions) -> None:
     needed = _NEEDS[options.auth]
-    for name in ("user", "password", "token", "access_key", "secret_key"):
+    for name in ("user", "password", "token", "client_id", "access_key", "secret_key"):
         given = getattr(options, name) is not None
-        if given and name not in needed:
-            users = " or ".join(scheme for scheme, names in _NEEDS.items() if name in names)
+        if given and name not in _TAKES[options.auth]:
+            users = " or ".join(scheme for scheme, names in _TAKES.items() if name in names)
             raise click.UsageError(f"{_option(name)} needs --auth {users}")
         if not given and name in needed:
             raise click.UsageError(f"--auth {options.auth} needs {' and '.join(map(_option, needed))}")
+    _check_bearer(options)
     if options.auth != "digest" and any(_is_given(getattr(options, name)) for name in _OF_DIGEST):
         raise click.UsageError("--algorithm, --qop, --userhash, --nonce-lifetime and --nonce-uses need --auth digest")
     if options.auth != "aws" and any(_is_given(getattr(options, name)) for name in _OF_AWS):
@@ -164,3 +199,17 @@ def _check(options: AuthOptions) -> None:
         raise click.UsageError("--max-skew must be above 0")
     if options.nonce_lifetime is not None and not options.nonce_lifetime > 0:
         raise click.UsageError("--nonce-lifetime must be above 0")
+
+
+def _check_bearer(options: AuthOptions) -> None:
+    if options.client_id is None:
+        if options.auth == "bearer" and options.token is None:
+            raise click.UsageError("--auth bearer needs --token or --client-id")
+        if options.auth == "bearer" and (options.user is not None or options.password is not None):
+            raise click.UsageError("--user and --password need --client-id with --auth bearer")
+        if any(_is_given(getattr(options, name)) for name in _OF_CLIENT):
+            raise click.UsageError("--client-secret and --token-lifetime need --client-id")
+    if (options.user is None) != (options.password is None):
+        raise click.UsageError("--user and --password stand together")
+    if options.token_lifetime is not None and options.token_lifetime < 1:
+        raise click.UsageError("--token-lifetime must be above 0")
