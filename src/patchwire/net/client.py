@@ -101,8 +101,8 @@ class PatchClient:
         with its quotes.
 
         Raises LocalProtocolError where HTTP does not allow the request, and TransportError or RemoteProtocolError
-        where no complete response head came; CredentialsRejectedError once the server has rejected the credentials, its
-        parent CredentialsError where there are none to send, StorageError where a new token cannot be kept.
+        where no complete response head came; CredentialsRejectedError once the server has rejected the credentials;
+        its parent CredentialsError where there are none to send, StorageError where a new token cannot be kept.
         A response whose head came whole and whose body did not is returned, with its `error`, which also says why the
         credentials are refused, why a redirect is not followed, and why a body cannot be sent again.
         """
