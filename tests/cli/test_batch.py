@@ -1071,3 +1071,29 @@ def test_a_named_pipe_is_refused_with_validate_first_before_anybody_waits_for_it
     done = patchwire("batch", files.connection, pipe, "--journal", files.journal, "--validate-first")
     assert done.returncode == 2
     assert without_traceback(done) == [f"patchwire: {pipe}: can be read only once; --validate-first needs a file"]
+
+
+def test_a_grant_that_cannot_be_kept_is_not_spent_and_the_run_goes_on_when_it_can(tmp_path: Path) -> None:
+    settings = """authentication = "oauth2"
+preemptive = true
+[oauth2]
+grant_type = "authorization_code"
+client_id = "app"
+refresh_token = "literal:unknown"
+access_token_url = "{}/oauth2/token"
+"""
+    (tmp_path / "state").write_text("no directory", "utf-8")
+    variables = environment(PATCHWIRE_STATE=str(tmp_path / "state"))
+    with serving("--create-missing", "--auth", "bearer", "--client-id", "app") as url:
+        files = BatchFiles(tmp_path, url, settings.format(url))
+        files.write(people(3))
+        done = patchwire("batch", files.connection, files.records, "--output", files.output, env=variables)
+        assert done.returncode == 4, done.stderr
+        (line,) = without_traceback(done)
+        assert str(tmp_path / "state") in line
+        assert files.outcomes() == []
+        (tmp_path / "state").unlink()
+        done = patchwire("batch", files.connection, files.records, "--output", files.output, env=variables)
+    assert done.returncode == 1, done.stderr
+    (line,) = without_traceback(done)
+    assert f"invalid_grant: This refresh token is not accepted: run patchwire authorize {files.connection}" in line

@@ -129,7 +129,7 @@ def _plain(response: Response, hide: Callable[[str], str]) -> str:
 
 def _shown(text: str, hide: Callable[[str], str]) -> str:
     """Hidden before it is cut: half a secret is none that would be found."""
-    return " ".join(repr(hide(text)[:_SHOWN])[1:-1].split())
+    return " ".join(repr(hide(text)[:_SHOWN])[1:-1].split()).rstrip(".")
 
 
 def _fault(response: Response, request: Request, problem: str, code: str = "") -> TokenError:

@@ -60,8 +60,6 @@ class TokenExchange:
             issuer=found.issuer,
             requires_issuer=found.authorization_response_iss_parameter_supported,
         )
-        if self.terms.access_token_url is None:
-            raise CredentialsError(f"{url} names no token endpoint: set oauth2.access_token_url", origin=url)
         return self.terms
 
     def token(self, make: Callable[[Terms], Parameters], *, once: bool = False) -> Generator[Step, Answer, Token]:

@@ -48,7 +48,7 @@ class TokenSession:
         self._unkept: Kept | None = None
         """What was given, and could not be written down."""
         self._failures = 0
-        self._failure = ""
+        self._failure: CredentialsError | StorageError | None = None
         self.generation = 0
         """It grows whenever who waits may find something new."""
 
@@ -92,8 +92,8 @@ class TokenSession:
         """What fails for who asks fails for all who wait for it."""
         failures = self._failures
         yield Wait(self.generation)
-        if self._failures > failures:
-            raise CredentialsError(self._failure, origin=self._origin)
+        if self._failure is not None and self._failures > failures:
+            raise _another(self._failure)
 
     def _renewed(self) -> Generator[Step, Answer, None]:
         clock, problem = self._exchange.clock, ""
@@ -104,7 +104,7 @@ class TokenSession:
         except (CredentialsError, StorageError) as error:
             if not self._state.serves(clock()):
                 self._failures += 1
-                self._failure = str(error)
+                self._failure = error
                 raise
             problem = str(error)
         finally:
@@ -271,3 +271,13 @@ def _from_settings(secret: Secret | None, good: set[str]) -> Token | None:
 
 def _fingerprint(secret: Secret | None) -> str:
     return "" if secret is None else fingerprint(secret.reveal())
+
+
+def _another(error: CredentialsError | StorageError) -> CredentialsError | StorageError:
+    """The same error for somebody else, with a traceback of their own."""
+    match error:
+        case TokenError():
+            return TokenError(str(error), origin=error.origin, status=error.status, code=error.code)
+        case CredentialsError():
+            return CredentialsError(str(error), origin=error.origin)
+    return StorageError(str(error))
