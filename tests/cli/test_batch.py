@@ -1096,4 +1096,5 @@ access_token_url = "{}/oauth2/token"
         done = patchwire("batch", files.connection, files.records, "--output", files.output, env=variables)
     assert done.returncode == 1, done.stderr
     (line,) = without_traceback(done)
-    assert f"invalid_grant: This refresh token is not accepted: run patchwire authorize {files.connection}" in line
+    assert " answered 400: invalid_grant: " in line
+    assert f": run patchwire authorize {files.connection};" in line
