@@ -27,9 +27,13 @@ from patchwire.net.wire_log import field_lines, logger, sent_head
      ("Authorization", "AWS4-X abc", "***"),
      ("X-Amz-Security-Token", "abc", "***"),
      ("WWW-Authenticate", 'Digest realm="r"', 'Digest realm="r"'), ("Set-Cookie", "a=b", "***"),
-     ("X", "response=a", "response=a")],
+     ("X", "response=a", "response=a"),
+     ("Location", "http://h/?code=abc&state=x&code=d e", "http://h/?code=***&state=x&code=***"),
+     ("location", "/a?x=1&id_token=a.b#access_token=c&REFRESH_TOKEN=d",
+      "/a?x=1&id_token=***#access_token=***&REFRESH_TOKEN=***"),
+     ("Location", "/code=a?encode=b&code", "/code=a?encode=b&code"), ("X", "/?code=abc", "/?code=abc")],
 )  # fmt: skip
-def test_of_digest_and_aws_only_the_proofs_are_hidden_and_of_what_is_not_understood_everything(
+def test_of_digest_aws_and_locations_only_secrets_are_hidden_and_of_what_is_not_understood_everything(
     name: str, value: str, shown: str
 ) -> None:
     assert field_lines([(name.encode(), value.encode())], frozenset()) == [f"{name}: {shown}"]

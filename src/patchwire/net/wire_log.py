@@ -26,13 +26,16 @@ _OPEN = frozenset(
 """Parameters of Digest that prove nothing."""
 _parameter = re.compile(rb"([^\s=,\"]+)([ \t]*=[ \t]*)(\"(?:[^\"\\]|\\.)*\"|[^\s,\"]+)", re.DOTALL).sub
 _signature = re.compile(rb"\bSignature=[0-9a-f]+\Z").sub
+_granted = re.compile(rb"(?<=[?&#])(code|access_token|refresh_token|id_token)=[^&#]*", re.IGNORECASE).sub
+"""What an authorization server gives out by way of a browser (RFC 6749 sections 4.1.2 and 4.2.2)."""
 _logger = logging.getLogger("patchwire.wire")
 _control = re.compile(rb"[\x00-\x1f\x7f-\xff]").sub
 
 
 def field_lines(headers: Iterable[tuple[bytes, bytes]], secret_fields: frozenset[bytes]) -> list[str]:
     """Each field as text; the value of one named in HIDDEN or `secret_fields` (lower case) as ***, but for Digest
-    and AWS, of which only what proves that somebody knows the secret is.
+    and AWS, of which only what proves that somebody knows the secret is, and for a Location, of which codes and tokens
+    are.
     """
     return [f"{name.decode('latin-1')}: {_shown(name.lower(), value, secret_fields)}" for name, value in headers]
 
@@ -46,6 +49,8 @@ def _shown(name: bytes, value: bytes, secret_fields: frozenset[bytes]) -> str:
         return _without_proof(value[:7], value[7:])
     if name in _CREDENTIALS and value.startswith(b"AWS4-") and _signature(b"", value) != value:
         return printable(_signature(b"Signature=***", value))
+    if name == b"location":
+        return printable(_granted(rb"\1=***", value))
     return "***" if name in HIDDEN else printable(value)
 
 
