@@ -11,7 +11,9 @@ from typing import Final, Protocol
 
 from patchwire.http.message import Request, Response
 from patchwire.loopback.app import path_of
+from patchwire.loopback.authorize_endpoint import AuthorizeEndpoint
 from patchwire.loopback.device_codes import DEFAULT_INTERVAL, DEVICE_LIFETIME, DeviceCodes
+from patchwire.loopback.device_pages import DevicePages
 from patchwire.loopback.grants import DEFAULT_LIFETIME, MOST, Entropy, Grants
 from patchwire.loopback.oauth_answers import OAuthError, json_answer
 from patchwire.loopback.oauth_clients import Client, Clients, unproved
@@ -60,11 +62,16 @@ class AuthorizationServer:
         self._clients = Clients(clients)
         self._grants = Grants(entropy, lifetime=token_lifetime, most=most)
         self._devices = DeviceCodes(entropy, interval=device_interval, most=most)
-        token = TokenEndpoint(self._clients, self._grants, self._devices, passwords or {})
+        passwords = passwords or {}
+        owner = next(iter(passwords), "user")
+        token = TokenEndpoint(self._clients, self._grants, self._devices, passwords)
         self._endpoints: dict[str, Endpoint] = {
             METADATA: _Metadata(self._clients, token.grant_types),
             TOKEN: token,
             INTROSPECT: _Introspection(self._clients, self._grants),
+            AUTHORIZE: AuthorizeEndpoint(AUTHORIZE, self._clients, self._grants, entropy, owner=owner, most=most),
+            DEVICE_AUTHORIZATION: _DeviceAuthorization(self._clients, self._devices),
+            DEVICE: DevicePages(DEVICE, self._devices, entropy, owner=owner, most=most),
         }
 
     def __repr__(self) -> str:
@@ -110,27 +117,28 @@ class _Metadata:
     methods = _GET
 
     def __init__(self, clients: Clients, grant_types: list[str]) -> None:
-        ways = clients.ways
+        self._paths = {
+            "authorization_endpoint": AUTHORIZE,
+            "token_endpoint": TOKEN,
+            "device_authorization_endpoint": DEVICE_AUTHORIZATION,
+        }
         self._members: dict[str, object] = {
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "grant_types_supported": grant_types,
             "code_challenge_methods_supported": ["S256"],
-            "token_endpoint_auth_methods_supported": ways,
-            "introspection_endpoint_auth_methods_supported": [way for way in ways if way != "none"],
+            "token_endpoint_auth_methods_supported": clients.ways,
             "authorization_response_iss_parameter_supported": True,
         }
+        if clients.any_confidential:
+            self._paths["introspection_endpoint"] = INTROSPECT
+            ways = [way for way in clients.ways if way != "none"]
+            self._members["introspection_endpoint_auth_methods_supported"] = ways
 
     def answer(self, request: Request, now: float) -> Response:  # noqa: ARG002
         """The same at all times."""
         issuer = str(request.origin)
-        endpoints = {
-            "authorization_endpoint": AUTHORIZE,
-            "token_endpoint": TOKEN,
-            "introspection_endpoint": INTROSPECT,
-            "device_authorization_endpoint": DEVICE_AUTHORIZATION,
-        }
-        urls = {name: issuer + path for name, path in endpoints.items()}
+        urls = {name: issuer + path for name, path in self._paths.items()}
         return json_answer({"issuer": issuer, **urls, **self._members})
 
 
