@@ -5,10 +5,13 @@ import re
 import socket
 import subprocess
 from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 import pytest
 
+from patchwire.loopback.token_endpoint import DEVICE_GRANT
+from tests.support.authorization import CALLBACK, VERIFIER, asking, decide, decide_on_device
 from tests.support.batches import read_lines
 from tests.support.certificates import Authority, self_signed
 from tests.support.commands import patchwire, running, serving, without_traceback
@@ -99,6 +102,53 @@ def test_the_log_shows_requests_and_responses_without_secrets() -> None:
     assert "< PATCH /a\n" in said
     assert "> 201 Created\n" in said
     assert "canary" not in said
+
+
+def exchanged(client: httpx.Client, **form: str) -> dict[str, str]:
+    """What the token endpoint answers to the client that is registered."""
+    answer: dict[str, str] = client.post("/oauth2/token", data=form, auth=("app", "canary-secret")).json()
+    return answer
+
+
+def test_an_oauth_client_gets_its_tokens_in_each_way_and_the_log_shows_none_of_them(tmp_path: Path) -> None:
+    options = ("--auth", "bearer", "--client-id", "app", "--client-secret", "literal:canary-secret", "--user", "ada",
+               "--password", "canary-password", "--create-missing", "-v")  # fmt: skip
+    with (
+        (tmp_path / "log").open("wb") as log,
+        serving(*options, stderr=log) as url,
+        httpx.Client(base_url=url) as client,
+    ):
+        metadata = client.get("/.well-known/oauth-authorization-server").json()
+        assert (metadata["issuer"], metadata["token_endpoint"]) == (url, f"{url}/oauth2/token")
+        back = urlsplit(decide(client, f"{metadata['authorization_endpoint']}?{urlencode(asking())}"))
+        led = dict(parse_qsl(back.query))
+        assert (back.netloc, led["state"], led["iss"]) == ("127.0.0.1:5000", "s&1", url)
+        form = {"code": led["code"], "redirect_uri": CALLBACK, "code_verifier": VERIFIER}
+        given = [exchanged(client, grant_type="authorization_code", **form)]
+        given.append(exchanged(client, grant_type="refresh_token", refresh_token=given[0]["refresh_token"]))
+        given.append(exchanged(client, grant_type="client_credentials"))
+        given.append(exchanged(client, grant_type="password", username="ada", password="canary-password"))
+        device = client.post(
+            "/oauth2/device_authorization", data={"client_id": "app", "client_secret": "canary-secret"}
+        )
+        codes = device.json()
+        decide_on_device(client, codes["verification_uri"], codes["user_code"])
+        given.append(exchanged(client, grant_type=DEVICE_GRANT, device_code=codes["device_code"]))
+        for number, each in enumerate(given):
+            fields = MERGE | {"Authorization": f"Bearer {each['access_token']}"}
+            assert client.patch(f"/{number}", headers=fields, content=b"{}").status_code == 201
+        told = client.post(
+            "/oauth2/introspect", data={"token": given[3]["access_token"]}, auth=("app", "canary-secret")
+        )
+        assert (told.json()["active"], told.json()["username"]) == (True, "ada")
+        assert exchanged(client, grant_type="authorization_code", **form)["error"] == "invalid_grant"
+        fields = MERGE | {"Authorization": f"Bearer {given[1]['access_token']}"}
+        assert client.patch("/1", headers=fields, content=b"{}").status_code == 401
+    written = (tmp_path / "log").read_text("utf-8")
+    secrets = [each[name] for each in given for name in ("access_token", "refresh_token") if name in each]
+    secrets += [led["code"], codes["device_code"], codes["user_code"], VERIFIER, "canary-secret", "canary-password"]
+    assert not [secret for secret in secrets if secret in written]
+    assert f"> Location: {CALLBACK}?code=***&state=" in written
 
 
 def test_ctrl_c_ends_the_server_quietly() -> None:

@@ -24,7 +24,9 @@ from tests.support.moto import AwsKeys, BotocoreAuth
 CURL = shutil.which("curl")
 needs_curl = pytest.mark.skipif(CURL is None, reason="curl is not installed: apt-get install curl")
 MERGE = {"Content-Type": "application/merge-patch+json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 USER = ("--user", "svc", "--password", "literal:p:\u00e4", "--create-missing")
+CLIENT = ("--auth", "bearer", "--client-id", "app")
 
 
 AWS = ("--auth", "aws", "--access-key", "AKIDEXAMPLE", "--secret-key", "literal:canary-secret", "--create-missing")
@@ -83,6 +85,31 @@ def test_curl_is_let_in_with_a_token() -> None:
         assert curl(f"{url}/a", "--oauth2-bearer", "canary-token")[0] == [201]
         assert curl(f"{url}/a", "--oauth2-bearer", "wrong")[0] == [401]
         assert curl(f"{url}/a")[0] == [401]
+
+
+def test_a_token_that_was_given_and_one_that_was_issued_let_in_side_by_side_the_latter_until_it_expires() -> None:
+    options = ("--client-secret", "canary", "--token", "canary-token", "--token-lifetime", "1", "--create-missing")
+    with serving(*CLIENT, *options) as url, httpx.Client(base_url=url, headers=MERGE) as client:
+        form = {"grant_type": "client_credentials"}
+        token = client.post("/oauth2/token", data=form, auth=("app", "canary"), headers=FORM).json()["access_token"]
+        for each in ("canary-token", token):
+            assert client.patch("/a", content=b"{}", headers=bearer(each)).status_code in (200, 201)
+        assert client.patch("/a", content=b"{}").headers["www-authenticate"] == 'Bearer realm="patchwire"'
+        time.sleep(1)
+        late = client.patch("/a", content=b"{}", headers=bearer(token))
+        assert (late.status_code, 'error="invalid_token"' in late.headers["www-authenticate"]) == (401, True)
+        assert client.patch("/a", content=b"{}", headers=bearer("canary-token")).status_code == 200
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_a_user_and_a_password_are_for_the_password_grant_of_a_client_without_secret() -> None:
+    with serving(*CLIENT, *USER) as url:
+        form = {"grant_type": "password", "client_id": "app", "username": "svc", "password": "p:\u00e4"}
+        token = httpx.post(f"{url}/oauth2/token", data=form).json()["access_token"]
+        assert httpx.patch(f"{url}/a", headers=MERGE | bearer(token), content=b"{}").status_code == 201
 
 
 def test_httpx_is_let_in_with_digest() -> None:
@@ -321,7 +348,20 @@ def test_what_is_wrong_with_the_options_of_aws_is_one_line_that_names_the_option
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [(["--auth", "digest"], "--auth digest needs --user and --password"),
-     (["--auth", "bearer"], "--auth bearer needs --token"), (["--token", "x"], "--token needs --auth bearer"),
+     (["--auth", "bearer"], "--auth bearer needs --token or --client-id"),
+     (["--client-id", "x"], "--client-id needs --auth bearer"),
+     (["--auth", "basic", *USER, "--client-secret", "x"], "--client-secret and --token-lifetime need --client-id"),
+     (["--auth", "bearer", "--token", "x", "--token-lifetime", "9"], "--token-lifetime need --client-id"),
+     (["--auth", "bearer", "--token", "x", *USER], "--user and --password need --client-id with --auth bearer"),
+     ([*CLIENT, "--user", "svc"], "--user and --password stand together"),
+     ([*CLIENT, "--password", "canary"], "--user and --password stand together"),
+     ([*CLIENT, "--token-lifetime", "0"], "--token-lifetime must be above 0"),
+     ([*CLIENT, "--token-lifetime", "x"], "Invalid value for '--token-lifetime'"),
+     ([*CLIENT, "--token", "a b"], "--token: the bearer token holds a character that no token may"),
+     ([*CLIENT, "--client-secret", "env:CANARY_MISSING"], "--client-secret: "),
+     ([*CLIENT, "--client-secret", "literal:"], "--client-id, --client-secret: the client secret must be"),
+     (["--auth", "bearer", "--client-id", "\u00e4"], "--client-id, --client-secret: the client id must be"),
+     (["--token", "x"], "--token needs --auth bearer"),
      (["--auth", "bearer", "--token", "a b"], "--token: the bearer token holds a character that no token may"),
      (["--auth", "digest", *USER, "--algorithm", "SHA-1"], "--algorithm: 'SHA-1' is no Digest algorithm"),
      (["--auth", "digest", *USER, "--algorithm", "MD5-sess", "--qop", "none"], "needs a qop"),
