@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 from msgspec import Struct
@@ -23,10 +23,10 @@ from patchwire.auth.verify.verdict import Verifier
 from patchwire.cli.serve_tls import secret_option
 from patchwire.errors import InputError, LocalProtocolError
 from patchwire.loopback.app import App
-from patchwire.loopback.authorization import AuthorizationServer
-from patchwire.loopback.grants import DEFAULT_LIFETIME as DEFAULT_TOKEN_LIFETIME
-from patchwire.loopback.guarded import GuardedApp
-from patchwire.loopback.oauth_clients import Client
+
+if TYPE_CHECKING:
+    from patchwire.loopback.authorization import AuthorizationServer
+    from patchwire.loopback.guarded import GuardedApp
 
 _OF_DIGEST: Final = ("algorithms", "qop", "userhash", "nonce_lifetime", "nonce_uses")
 _OF_AWS: Final = ("session_token", "service", "region", "max_skew")
@@ -79,9 +79,12 @@ class AuthOptions(Struct, frozen=True, kw_only=True):
 def application(options: AuthOptions, *, create_missing: bool) -> App | GuardedApp:
     """The documents with what guards them. A UsageError or an InputError names what is at fault."""
     _check(options)
-    authorization = None if options.client_id is None else _authorization(options)
-    app = App(_verifier(options, authorization), create_missing)
-    return app if authorization is None else GuardedApp(app, authorization)
+    if options.client_id is None:
+        return App(_verifier(options, None), create_missing)
+    from patchwire.loopback.guarded import GuardedApp  # most commands do without an authorization server
+
+    authorization = _authorization(options)
+    return GuardedApp(App(_verifier(options, authorization), create_missing), authorization)
 
 
 def _verifier(options: AuthOptions, authorization: AuthorizationServer | None) -> Verifier | None:
@@ -141,6 +144,10 @@ def _bearer(options: AuthOptions, authorization: AuthorizationServer | None) -> 
 
 
 def _authorization(options: AuthOptions) -> AuthorizationServer:
+    from patchwire.loopback.authorization import AuthorizationServer
+    from patchwire.loopback.grants import DEFAULT_LIFETIME as DEFAULT_TOKEN_LIFETIME
+    from patchwire.loopback.oauth_clients import Client
+
     given = {
         option: None if text is None else secret_option(option, text).reveal()
         for option, text in (("--client-secret", options.client_secret), ("--password", options.password))
