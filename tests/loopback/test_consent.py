@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from patchwire.http.message import Response
-from patchwire.loopback.consent import code_page, consent_page, message_page
+from patchwire.loopback.consent import code_page, consent_page
+from patchwire.loopback.pages import message_page
 
 NASTY = "<script>'\"&\u00e4"
 PAGES = [

@@ -9,12 +9,13 @@ from urllib.parse import urlencode
 from msgspec import Struct
 
 from patchwire.http.message import Request, Response
-from patchwire.loopback.consent import consent_page, message_page
+from patchwire.loopback.consent import consent_page
 from patchwire.loopback.expiring import Expiring
 from patchwire.loopback.forms import Form, FormError, form_in, query_of
 from patchwire.loopback.grants import CodeRequest, Entropy, Grant, Grants, new_token
 from patchwire.loopback.oauth_answers import NO_STORE, OAuthError
 from patchwire.loopback.oauth_clients import Client, Clients
+from patchwire.loopback.pages import message_page
 from patchwire.loopback.token_endpoint import scope_in
 
 TICKET_LIFETIME: Final = 600.0

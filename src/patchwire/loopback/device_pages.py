@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from patchwire.http.message import Request, Response
 from patchwire.loopback.authorize_endpoint import TICKET_LIFETIME
-from patchwire.loopback.consent import code_page, consent_page, message_page
+from patchwire.loopback.consent import code_page, consent_page
 from patchwire.loopback.device_codes import DeviceCodes, Pending
 from patchwire.loopback.expiring import Expiring
 from patchwire.loopback.forms import Form, FormError, form_in
 from patchwire.loopback.grants import Entropy, new_token
+from patchwire.loopback.pages import message_page
 
 
 class DevicePages:
