@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from patchwire.auth.pkce import challenge_of
 from patchwire.loopback.grants import (
     CODE_LIFETIME,
     REFRESH_LIFETIME,
@@ -13,7 +14,6 @@ from patchwire.loopback.grants import (
     Grant,
     Grants,
     Issued,
-    challenge_of,
 )
 from patchwire.loopback.oauth_answers import OAuthError
 from tests.support.authorization import CALLBACK, VERIFIER, numbered
@@ -55,11 +55,6 @@ def refused(code: str = "invalid_grant") -> Iterator[None]:
     with pytest.raises(OAuthError) as caught:
         yield
     assert caught.value.code == code
-
-
-def test_the_challenge_is_that_of_rfc_7636_appendix_b() -> None:
-    verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-    assert challenge_of(verifier) == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 
 def test_a_code_gives_tokens_with_the_scope_that_was_accepted() -> None:

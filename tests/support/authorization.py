@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl, urlencode
 
 import httpx
 
+from patchwire.auth.pkce import challenge_of
 from patchwire.http.message import Origin, Request, Response
 from patchwire.loopback.authorization import AUTHORIZE, DEVICE, AuthorizationServer
-from patchwire.loopback.grants import challenge_of
 from patchwire.loopback.oauth_clients import Client
 
 ORIGIN = Origin("http", "127.0.0.1", 8080)

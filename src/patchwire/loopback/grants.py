@@ -6,15 +6,15 @@ time, since one of its two senders has stolen it (RFC 6749 section 10.5, RFC 970
 
 from __future__ import annotations
 
-import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from hashlib import sha256
 from hmac import compare_digest
 from typing import Final
 
 from msgspec import Struct
 
+from patchwire.auth.pkce import challenge_of
+from patchwire.errors import LocalProtocolError
 from patchwire.loopback.expiring import Expiring
 from patchwire.loopback.oauth_answers import OAuthError
 
@@ -26,7 +26,6 @@ MOST: Final = 10_000
 """Of each kind."""
 
 _CODE_REMEMBERED: Final = 600.0
-_verifier = re.compile(r"[A-Za-z0-9\-._~]{43,128}").fullmatch
 
 Entropy = Callable[[int], bytes]
 """Gives so many octets that nobody can foresee."""
@@ -135,7 +134,7 @@ class Grants:
             raise _invalid_grant("This code has expired.")
         if redirect_uri != held.request.redirect_uri:
             raise _invalid_grant("redirect_uri is not the one that the code was asked for with.")
-        if not _verifier(verifier) or not compare_digest(challenge_of(verifier), held.request.challenge):
+        if not _fits(verifier, held.request.challenge):
             raise _invalid_grant("code_verifier does not fit the code_challenge.")
         return self._issue(held.family, held.request.grant.scope, now, refreshable=True)
 
@@ -186,9 +185,12 @@ def new_token(entropy: Entropy) -> str:
     return urlsafe_b64encode(entropy(32)).decode("ascii").rstrip("=")
 
 
-def challenge_of(verifier: str) -> str:
-    """The code challenge by S256 (RFC 7636 section 4.2)."""
-    return urlsafe_b64encode(sha256(verifier.encode("ascii")).digest()).decode("ascii").rstrip("=")
+def _fits(verifier: str, challenge: str) -> bool:
+    """RFC 7636 section 4.6."""
+    try:
+        return compare_digest(challenge_of(verifier), challenge)
+    except LocalProtocolError:
+        return False
 
 
 def _invalid_grant(description: str) -> OAuthError:
