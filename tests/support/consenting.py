@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from html import unescape
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import httpx
 
 BROWSER = f"{sys.executable} {Path(__file__).resolve()} %s"
 """For the environment variable BROWSER; what came of it goes to the file that CONSENTING_RESULT names."""
-REDIRECTS_AT_MOST = 30
+ASKS_AT_MOST = 300
 
 
 def consent(url: str, *, button: str = "accept") -> httpx.Response:
@@ -22,9 +23,10 @@ def consent(url: str, *, button: str = "accept") -> httpx.Response:
         form = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text))
         form = {name: unescape(value) for name, value in form.items()}
         page = browser.post(page.url, data=form | {"decision": button})
-        for _ in range(REDIRECTS_AT_MOST):
+        for _ in range(ASKS_AT_MOST):
             if 'http-equiv="refresh"' not in page.text:
                 break
+            time.sleep(0.1)
             page = browser.get(page.url)
     return page
 

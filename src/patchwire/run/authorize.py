@@ -107,7 +107,7 @@ class Authorize:
             redirect_uri = wanted if self._oauth2.terms.redirect_uri else url + CALLBACK
             request = await self._taken(self._authorizing.request(redirect_uri))
             got.request = request
-            await self._person.open(request.url)
+            nursery.start_soon(self._person.open, request.url)  # a browser may stay in the foreground
             await got.arrived.wait()
             try:
                 token = await self._taken(self._authorizing.redeemed(request, got.target))
