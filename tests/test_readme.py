@@ -21,6 +21,7 @@ from patchwire.settings.connection import ConnectionSettings, DigestSettings, Li
 from tests.support.batches import BatchFiles, read_lines
 from tests.support.certificates import Authority
 from tests.support.commands import environment, patchwire, running, serving
+from tests.support.consenting import BROWSER
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
@@ -259,3 +260,50 @@ def test_the_driver_of_the_readme_authenticates_over_plain_sockets() -> None:
     assert done.returncode == 0, done.stderr
     refused = "401 user 'svc' or its password was rejected (Digest SHA-256, realm 'patchwire') None"
     assert done.stdout.splitlines() == ["201 None None"] * 3 + [refused] * 3
+
+
+def written(directory: Path, name: str, url: str) -> None:
+    """The connection file of that name in the README, for a server that listens somewhere else."""
+    text = re.sub(r"http://127\.0\.0\.1:808\d", url, block("toml", f"# {name}"))
+    (directory / name).write_text(text, "utf-8")
+
+
+def test_oauth_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
+    serve, batch = (shlex.split(line)[1:] for line in block("", "batch oauth2.toml").splitlines())
+    person = [shlex.split(line)[1:] for line in block("", "authorize person.toml").splitlines()]
+    (tmp_path / "people.ndjson").write_text('{"path": "/people/1", "body": {"name": "Ada"}}\n' * 3, "utf-8")
+    variables = environment(
+        CRM_PASSWORD="canary-pw",
+        BROWSER=BROWSER,
+        CONSENTING_RESULT=str(tmp_path / "page"),
+        PATCHWIRE_STATE=str(tmp_path / "state"),
+        PYTHONPATH=str(README.parent),
+    )
+    assert serve[:3] == ["serve", "--port", "8083"]
+    with serving("--port", "0", *serve[3:], env=variables) as url:
+        written(tmp_path, "oauth2.toml", url)
+        written(tmp_path, "person.toml", url)
+        for command in (batch, *person):
+            done = patchwire(*command, cwd=tmp_path, env=variables)
+            assert done.returncode == 0, done.stderr
+    assert re.search(r"^the kept token ends .*, with a refresh token$", done.stdout, re.MULTILINE)
+
+
+def test_an_extension_of_the_readme_overrides_what_it_may(tmp_path: Path) -> None:
+    commands = [shlex.split(line)[1:] for line in block("", "check shared.toml").splitlines()]
+    variables = environment(CRM_PASSWORD="pw")
+    with serving("--create-missing", "--auth", "basic", "--user", "svc", "--password", "pw", env=variables) as url:
+        written(tmp_path, "shared.toml", url)
+        written(tmp_path, "test.toml", url)
+        check, send = (patchwire(*command, cwd=tmp_path, env=variables) for command in commands)
+        assert f"base_url {url}/test  [test.toml, in force]" in check.stdout.splitlines()
+        assert "user svc  [shared.toml]" in check.stdout.splitlines()
+        assert send.returncode == 0, send.stderr
+        assert httpx.get(f"{url}/test/people/1", auth=("svc", "pw")).json() == {"name": "Ada"}
+
+
+def test_the_grants_of_the_readme_are_called_as_they_are_written() -> None:
+    names: dict[str, Any] = {}
+    exec(block("python", "oauth2.token_request("), names)
+    assert names["request"].body == b"grant_type=client_credentials&scope=read+write"
+    assert (names["token"].access_token, names["token"].expires_at) == ("mF_9.B5f-4.1JqM", 1440941760)
