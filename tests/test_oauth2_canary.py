@@ -182,11 +182,7 @@ def test_no_secret_is_in_anything_that_an_authorization_writes(tmp_path: Path) -
         files = BatchFiles(tmp_path, url, SETTINGS.format(grant="authorization_code", url=url, more=more))
         files.write(people(3))
         env = variables(tmp_path, CONSENTING_BUTTON="")
-        each = {"authorize": [files.connection, "-v"], **commands(files)}.items()
-        return {
-            name: await trio.to_thread.run_sync(partial(patchwire, name, *arguments, env=env))
-            for name, arguments in each
-        }
+        return await results({"authorize": [files.connection, "-v"], **commands(files)}, env)
 
     origin = server("good")
     done: dict[str, subprocess.CompletedProcess[str]] = run(origin, job)
