@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from typing import Final
-from urllib.parse import parse_qsl
 
 from msgspec.structs import replace
 
@@ -21,8 +20,6 @@ from patchwire.http.message import Request, Response, request_to
 TRIES: Final = 4
 LONGEST_WAIT: Final = 60.0
 """Seconds that a server may ask to be left alone (RFC 9110 section 10.2.3); one that asks for more has failed."""
-_OPEN: Final = frozenset({"grant_type", "scope", "client_id", "username", "redirect_uri", "client_assertion_type"})
-"""Parameters of a token request that are no secrets."""
 LEAST: Final = 1.0
 """Seconds for which a new token is taken to serve, however long it was on its way: else it might never be tried."""
 Steps = Generator[Step, Answer, Response]
@@ -78,8 +75,8 @@ class TokenExchange:
             nonlocal sent_at, request
             sent_at = self.clock()
             parameters = make(terms)
+            secrets.extend(value.reveal() for name, value in parameters if name not in ("grant_type", "scope"))
             request = oauth2.token_request(terms, parameters, sent_at, self.unique())
-            secrets.extend(_secrets_in(request))
             return request
 
         response = yield from self.answer(another, once=once)
@@ -110,10 +107,3 @@ class TokenExchange:
             yield Tell(f"{problem}; the authorization server is asked again in {wait:g} s")
             yield Pause(wait)
         raise AssertionError("the last try returns or raises")
-
-
-def _secrets_in(request: Request) -> list[str]:
-    """What a server that quotes the request must not be quoted with."""
-    fields = parse_qsl(request.body.decode("ascii"))
-    proof = request.header(b"authorization") or b""
-    return [value for name, value in fields if name not in _OPEN] + [proof.decode("ascii").partition(" ")[2]]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from html import escape
 from typing import Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 SECRET_FIELDS: Final = frozenset(
     {"authorization", "proxy-authorization", "cookie", "x-api-key", "x-amz-security-token"},
@@ -17,7 +17,7 @@ SHORTEST: Final = 8
 
 
 def hiding(secrets: Iterable[str]) -> Callable[[str], str]:
-    """What puts *** in place of each secret in a text, in each form in which peers quote.
+    """What puts *** in place of each secret in a text of Latin-1 characters, in each form in which peers quote.
 
     It takes time in proportion to the text, whoever has written that.
     """
@@ -32,36 +32,23 @@ def hiding(secrets: Iterable[str]) -> Callable[[str], str]:
 
 
 def _forms(secret: str) -> list[str]:
-    """As it is, percent-encoded once and twice, as in a form, with escapes of JSON and XML, and as octets in
-    hexadecimal digits. What Latin-1 cannot hold is in UTF-8; of the rest a peer may mean either.
-    """
+    """As it is, percent-encoded once and twice, with escapes of JSON and XML, and as octets in hexadecimal digits."""
     if len(secret) < SHORTEST:
         return []
-    in_json = json.dumps(secret)[1:-1]
-    forms = [
+    octets = secret.encode("latin-1")
+    encoded, in_json = quote(octets, safe=""), json.dumps(secret)[1:-1]
+    return [
         secret,
+        secret.encode("utf-8").decode("latin-1"),
+        encoded,
+        _lower_escapes(encoded),
+        quote(encoded, safe=""),
         in_json,
         in_json.replace("/", "\\/"),
         "".join(character if character.isalnum() else f"\\u{ord(character):04x}" for character in secret),
         "".join(character if character.isalnum() else f"\\u{ord(character):04X}" for character in secret),
         escape(secret, quote=False),
         escape(secret),
-    ]
-    for octets in {secret.encode("utf-8", "surrogateescape"), secret.encode("latin-1", "ignore")}:
-        if len(octets) >= SHORTEST:
-            forms += _forms_of_octets(octets)
-    return forms
-
-
-def _forms_of_octets(octets: bytes) -> list[str]:
-    encoded = quote(octets, safe="")
-    return [
-        octets.decode("latin-1"),
-        encoded,
-        _lower_escapes(encoded),
-        quote(encoded, safe=""),
-        quote_plus(octets),
-        quote(octets),
         octets.hex(),
         octets.hex(" "),
     ]
