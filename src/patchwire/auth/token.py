@@ -73,7 +73,7 @@ class TokenState(Struct, frozen=True):
     is_refreshing: bool = False
     is_rejected: bool = False
     retry_at: float = float("-inf")
-    """When to ask for another again, in Unix seconds, after that has failed."""
+    """When to ask for another again, in Unix seconds, after that has failed, or has given one that is about to end."""
 
     def phase(self, now: float) -> Phase:
         """Where the token stands at that moment."""
@@ -128,7 +128,7 @@ def step(state: TokenState, event: Event, now: float) -> TokenState:
         case Began():
             return replace(state, is_refreshing=True)
         case Obtained(token=token):
-            return TokenState(token, state.generation + 1)
+            return TokenState(token, state.generation + 1, retry_at=now + _pause(token, now))
         case Failed():
             return replace(state, is_refreshing=False, retry_at=now + _pause(state.token, now))
         case Rejected(generation=generation):
