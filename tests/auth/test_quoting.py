@@ -36,6 +36,14 @@ def test_what_xml_escapes_is_hidden_too_and_what_is_beyond_ascii() -> None:
     assert hiding(["canary-\xe9\xe8"])("canary-\xe9\xe8 canary-\xc3\xa9\xc3\xa8 canary-%E9%E8") == "*** *** ***"
 
 
+def test_a_secret_of_any_characters_is_hidden_and_as_a_form_has_it() -> None:
+    """As the passwords and client secrets of OAuth 2.0 are, which go out in UTF-8 in a form."""
+    hide = hiding(["canary \u20ac\u00e4", "canary \u00e4 in"])
+    assert hide("canary \u20ac\u00e4, canary+%E2%82%AC%C3%A4, canary+%e2%82%ac%c3%a4") == "***, ***, ***"
+    assert hide("canary+%C3%A4+in, canary%20%C3%A4%20in, canary \u00e4 in") == "***, ***, ***"
+    assert hiding(["canary-\ud800"])("canary-\ud800") == "***"
+
+
 def test_the_longer_of_two_secrets_goes_first_and_what_is_short_is_no_secret() -> None:
     hide = hiding(["canary-1", "canary-1-more", "short"])
     assert hide("canary-1-more canary-1 short") == "*** *** short"
