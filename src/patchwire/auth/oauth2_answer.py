@@ -71,7 +71,7 @@ def error_in(response: Response, request: Request, hide: Callable[[str], str] = 
     said = [_shown(each, hide) for each in (code, description) if each]
     if not said:
         said = [_plain(response, hide)]
-    return _fault(response, request, f"answered {response.status}: {': '.join(said)}", code or "")
+    return _fault(response, request, f"answered {response.status}: {': '.join(said)}", hide(code or ""))
 
 
 def members_of(response: Response) -> Mapping[str, Any]:
