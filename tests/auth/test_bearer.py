@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from patchwire.auth.bearer import BearerAuthentication, authorization
+from patchwire.auth.bearer import BearerAuthentication, authorization, is_token, rejected_by
 from patchwire.auth.challenge import parse
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import Origin
@@ -30,3 +30,20 @@ def test_a_rejection_tells_what_the_server_says(field: bytes, said: str) -> None
     authentication = BearerAuthentication("canary", Origin("https", "h", 443), preemptive=True)
     (challenge,) = parse([field])
     assert authentication.rejection(challenge) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"), [("a", True), ("a==", True), ("-._~+/aZ09", True), ("", False), ("=", False), ("a=b", False),
+     ("a b", False), ("a\n", False), ("\u00e4", False)],
+)  # fmt: skip
+def test_o27_a_token_is_what_rfc_6750_has_as_one(text: str, is_one: bool) -> None:
+    assert is_token(text) is is_one
+
+
+def test_a_rejection_without_a_challenge_gives_no_reason() -> None:
+    assert rejected_by(None) == "the token was rejected: no reason given"
+
+
+def test_what_a_server_says_of_a_token_at_length_is_cut() -> None:
+    (challenge,) = parse([b'Bearer error="%b", error_description="%b"' % (b"x" * 1000, b"y" * 1000)])
+    assert len(rejected_by(challenge)) < 500
