@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from typing import Final
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from patchwire.auth import jws
 from patchwire.auth.oauth2_answer import token_in
@@ -25,6 +25,7 @@ __all__ = [
     "jwt_bearer",
     "password",
     "refresh",
+    "secrets_in",
     "token_in",
     "token_request",
 ]
@@ -37,6 +38,9 @@ OF_A_TOKEN_REQUEST: Final = frozenset(
     }
 )  # fmt: skip
 """Parameters with a meaning of their own; no extra parameter may have such a name (RFC 6749 section 3.2)."""
+_NO_SECRETS: Final = frozenset(
+    {"grant_type", "client_id", "client_assertion_type", "scope", "username", "redirect_uri"}
+)
 
 
 def client_credentials(terms: Terms) -> Parameters:
@@ -91,6 +95,13 @@ def device_authorization_request(terms: Terms, now: float, unique: str) -> Reque
     own = tuple((name, Secret(value)) for name, value in terms.authorization_parameters)
     named = (("client_id", Secret(terms.client_id)),) if terms.client_authentication == "basic" else ()
     return _form(terms, terms.device_authorization_url, (*named, *_scope(terms), *own), now, unique)
+
+
+def secrets_in(request: Request) -> list[str]:
+    """What must not be told of such a request: the grant, and what proves who the client is."""
+    field = request.header(b"authorization") or b""
+    proof = field.decode("ascii").removeprefix("Basic ")
+    return [proof] + [value for name, value in parse_qsl(request.body.decode("ascii")) if name not in _NO_SECRETS]
 
 
 def _form(terms: Terms, url: str, parameters: Parameters, now: float, unique: str) -> Request:

@@ -125,7 +125,9 @@ class Authorizing:
 
         response = yield from exchange.answer(another)
         assert request is not None  # noqa: S101 - it has been answered
-        return device_authorization_in(response, request, asked_at, hiding(terms.secrets()))
+        return device_authorization_in(
+            response, request, asked_at, hiding(terms.secrets() + oauth2.secrets_in(request))
+        )
 
     def polled(self, device: DeviceAuthorization) -> Steps[Token]:
         """The token, once the user has accepted: asked for as often as the server allows (RFC 8628 section 3.5)."""

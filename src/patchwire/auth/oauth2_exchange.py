@@ -22,6 +22,8 @@ LONGEST_WAIT: Final = 60.0
 """Seconds that a server may ask to be left alone (RFC 9110 section 10.2.3); one that asks for more has failed."""
 LEAST: Final = 1.0
 """Seconds for which a new token is taken to serve, however long it was on its way: else it might never be tried."""
+_NOT_ACTED_UPON: Final = frozenset({429, 503})
+"""Statuses of who has not looked at the request; behind those of a gateway somebody may have."""
 Steps = Generator[Step, Answer, Response]
 
 
@@ -74,9 +76,8 @@ class TokenExchange:
         def another() -> Request:
             nonlocal sent_at, request
             sent_at = self.clock()
-            parameters = make(terms)
-            secrets.extend(value.reveal() for name, value in parameters if name not in ("grant_type", "scope"))
-            request = oauth2.token_request(terms, parameters, sent_at, self.unique())
+            request = oauth2.token_request(terms, make(terms), sent_at, self.unique())
+            secrets.extend(oauth2.secrets_in(request))
             return request
 
         response = yield from self.answer(another, once=once)
@@ -101,7 +102,8 @@ class TokenExchange:
                 problem = str(error)
             else:
                 wait = max(wait, response.retry_after(self.clock()) or 0)
-                if not is_passing(response) or tries == TRIES or wait > LONGEST_WAIT:
+                is_final = not is_passing(response) or (once and response.status not in _NOT_ACTED_UPON)
+                if is_final or tries == TRIES or wait > LONGEST_WAIT:
                     return response
                 problem = f"{request.origin} answered {response.status}"
             yield Tell(f"{problem}; the authorization server is asked again in {wait:g} s")
