@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tests.support.batches import read_lines
-from tests.support.commands import patchwire, without_traceback
+from tests.support.commands import environment, patchwire, without_traceback
 
 
 def test_every_outcome_of_the_demo_is_what_the_servers_own_record_shows(tmp_path: Path) -> None:
@@ -50,3 +50,17 @@ def test_over_tls_every_outcome_is_true_as_well_and_the_key_is_its_owners_alone(
     assert 'client_certificate = "client.pem"' in connection
     assert (tmp_path / "client.pem").stat().st_mode & 0o777 == 0o600
     assert patchwire("check", tmp_path / "connection.toml").returncode == 0
+
+
+def test_behind_an_authorization_server_every_outcome_is_true_as_well_and_tokens_are_kept_with_the_demo(
+    tmp_path: Path,
+) -> None:
+    state = tmp_path / "state"
+    done = patchwire(
+        "demo", "--records", "300", "--oauth2", "--keep", tmp_path / "demo", "--summary", "json",
+        env=environment(PATCHWIRE_STATE=str(state)),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["records"] == 300
+    assert not state.exists()
+    assert [path.suffix for path in (tmp_path / "demo" / "tokens").glob("*.token")] == [".token"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -19,9 +22,10 @@ from patchwire.cli.terminal import is_terminal
 from patchwire.cli.trio_run import trio_run
 from patchwire.errors import StorageError
 from patchwire.files.read import describe
+from patchwire.files.token_store import STATE
 from patchwire.net.wire_log import WireLog
 from patchwire.run.batch import Summary
-from patchwire.run.demo import Verdict, run_demo
+from patchwire.run.demo import Guards, Verdict, run_demo
 
 SHOWN_DIFFERENCES = 10
 
@@ -31,16 +35,21 @@ SHOWN_DIFFERENCES = 10
 @click.option("--concurrency", type=click.IntRange(1, 10_000), default=8, show_default=True, help="Connections.")
 @click.option("--keep", metavar="DIRECTORY", help="Where to leave the files: connection, records, journal, outcomes.")
 @click.option("--tls", is_flag=True, help="Over TLS, with certificates on both sides that it makes itself.")
+@click.option("--oauth2", is_flag=True, help="Behind an authorization server whose tokens live for two seconds.")
 @click.option("--summary", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("-v", "--verbose", is_flag=True, help="Log what goes over the wire, secrets redacted.")
-def demo(records: int, concurrency: int, keep: str | None, tls: bool, summary: str, verbose: bool) -> int:
+def demo(
+    records: int, concurrency: int, keep: str | None, tls: bool, oauth2: bool, summary: str, verbose: bool
+) -> int:
     """Patch documents on an embedded server, some of them missing, stale or of the wrong type, and check each outcome.
 
     Exits with 0 when every outcome is what the server's own record shows.
     """
     with tempfile.TemporaryDirectory(prefix="patchwire-demo-") as scratch:
         directory = _directory(keep) if keep else Path(scratch)
-        end, verdict = trio_run(_run, directory, records, concurrency, tls, exits.log_line if verbose else None)
+        guards = Guards(tls, oauth2)
+        with _keeping_tokens_in(directory):
+            end, verdict = trio_run(_run, directory, records, concurrency, guards, exits.log_line if verbose else None)
     if not keep:
         end = msgspec.structs.replace(end, journal="")  # it is gone with the directory
     print_summary(end, summary, results_on_stdout=True, before=lambda: _print_verdict(verdict, keep))
@@ -50,15 +59,29 @@ def demo(records: int, concurrency: int, keep: str | None, tls: bool, summary: s
 
 
 async def _run(
-    directory: Path, records: int, concurrency: int, tls: bool, wire_log: WireLog | None
+    directory: Path, records: int, concurrency: int, guards: Guards, wire_log: WireLog | None
 ) -> tuple[Summary, Verdict]:
     async with trio.open_nursery() as nursery:
         progress = BatchProgress()
         if is_terminal(sys.stderr):
             nursery.start_soon(progress.show)
-        result = await run_demo(directory, records, concurrency, tls, progress.watch, exits.say_finishing, wire_log)
+        result = await run_demo(directory, records, concurrency, guards, progress.watch, exits.say_finishing, wire_log)
         nursery.cancel_scope.cancel()
     return result
+
+
+@contextmanager
+def _keeping_tokens_in(directory: Path) -> Iterator[None]:
+    """The demo leaves nothing where the user's own tokens are."""
+    before = os.environ.get(STATE)
+    os.environ[STATE] = str(directory)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[STATE]
+        else:
+            os.environ[STATE] = before
 
 
 def _directory(name: str) -> Path:

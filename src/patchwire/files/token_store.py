@@ -18,6 +18,8 @@ from patchwire.files.regular import open_regular
 from patchwire.files.sync import sync_directory
 from patchwire.files.token_key import ENTRY, find_key, find_or_make_key
 
+STATE: Final = "PATCHWIRE_STATE"
+"""The environment variable that names the directory for state."""
 VERSION: Final = b"\x01"
 NONCE: Final = 12
 TAG: Final = 16
@@ -28,7 +30,7 @@ MAX_SEALED: Final = len(VERSION) + NONCE + MAX_CONTENT + TAG
 
 def token_directory() -> Path:
     """Where tokens are kept: in the directory that PATCHWIRE_STATE names, else where the system keeps state."""
-    named = os.environ.get("PATCHWIRE_STATE")
+    named = os.environ.get(STATE)
     if named:
         return Path(named) / "tokens"
     import platformdirs  # takes 20 ms, and only who has tokens to keep needs it

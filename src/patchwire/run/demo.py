@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -18,8 +19,8 @@ from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
 from patchwire.loopback.app import App
 from patchwire.loopback.documents import Document, document_of
 from patchwire.loopback.ledger import AppliedLine
-from patchwire.net.server import serve
-from patchwire.net.sources import now
+from patchwire.net.server import Application, serve
+from patchwire.net.sources import identity, now
 from patchwire.net.wire_log import WireLog
 from patchwire.run.batch import Live, Summary, run_batch
 from patchwire.run.options import BatchOptions
@@ -36,6 +37,15 @@ KINDS: Final = {
 """Of each 50 records these are at fault; the others are merge patches, JSON Patches and conditional changes."""
 APPLIED: Final = ("a change that fits", 200)
 PERIOD: Final = 50
+TOKEN_LIFETIME: Final = 2
+"""Seconds: the demo is to show how tokens are renewed."""
+
+
+class Guards(Struct, frozen=True):
+    """What is between the batch and the documents."""
+
+    tls: bool = False
+    oauth2: bool = False
 
 
 class Verdict(Struct, frozen=True):
@@ -91,31 +101,49 @@ def _over_tls(directory: Path) -> tuple[SSL.Context, str]:
     return server_context(authority.issue_server(["127.0.0.1"]), [authority.certificate]), section
 
 
+def _with_tokens() -> tuple[Application, str]:
+    """The documents behind an authorization server, and the lines of a connection that has its tokens."""
+    from patchwire.auth.verify.bearer import BearerVerifier
+    from patchwire.loopback.authorization import TOKEN, AuthorizationServer
+    from patchwire.loopback.guarded import GuardedApp
+    from patchwire.loopback.oauth_clients import Client
+
+    secret = identity()
+    authorization = AuthorizationServer([Client("demo", secret)], token_bytes, token_lifetime=TOKEN_LIFETIME)
+    lines = (
+        'authentication = "oauth2"\npreemptive = true\n[oauth2]\ngrant_type = "client_credentials"\n'
+        f'client_id = "demo"\nclient_secret = "literal:{secret}"\naccess_token_url = "{{base_url}}{TOKEN}"\n'
+    )
+    return GuardedApp(App(BearerVerifier("demo", {}, authorization.user_of)), authorization), lines
+
+
 async def run_demo(
     directory: Path,
     records: int,
     concurrency: int,
-    tls: bool,
+    guards: Guards,
     watch: Callable[[Live], None],
     on_signal: Callable[[], None],
     wire_log: WireLog | None = None,
 ) -> tuple[Summary, Verdict]:
     """Make the files, serve the documents, run the batch, and compare what both sides say.
 
-    With `tls` all of it over https, where both sides show certificates.
+    With `guards.tls` all of it over https, where both sides show certificates; with `guards.oauth2` behind an
+    authorization server.
     """
     files = DemoFiles(directory)
     documents = {f"/people/{number}": _document(number) for number in range(records)}
     options = files.options(concurrency)
     recorded: list[bytes] = []
-    context, section = _over_tls(directory) if tls else (None, "")
+    context, section = _over_tls(directory) if guards.tls else (None, "")
+    app, authentication = _with_tokens() if guards.oauth2 else (App(), 'authentication = "none"\n')
     async with trio.open_nursery() as nursery:
 
         async def run_server(task_status: trio.TaskStatus[str]) -> None:
-            await serve(App(), documents, now=now, tls=context, record=recorded.append, task_status=task_status)
+            await serve(app, documents, now=now, tls=context, record=recorded.append, task_status=task_status)
 
         base_url = await nursery.start(run_server)
-        settings = f'base_url = "{base_url}"\nauthentication = "none"\n{section}'
+        settings = f'base_url = "{base_url}"\n{authentication.format(base_url=base_url)}{section}'
         files.connection.write_text(settings, encoding="utf-8")
         lines = LineFile(options.records)
         lines.write(msgspec.json.encode(_record(number)) for number in range(records))
