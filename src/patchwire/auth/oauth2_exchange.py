@@ -89,7 +89,9 @@ class TokenExchange:
 
     def answer(self, make: Callable[[], Request], *, once: bool = False) -> Steps:
         """The response to a request, which is made anew for each try: to one who is busy, or cannot be reached."""
-        for tries in range(1, TRIES + 1):
+        tries = 0
+        while True:
+            tries += 1
             request = make()
             wait = 2.0 ** (tries - 1)
             try:
@@ -108,4 +110,3 @@ class TokenExchange:
                 problem = f"{request.origin} answered {response.status}"
             yield Tell(f"{problem}; the authorization server is asked again in {wait:g} s")
             yield Pause(wait)
-        raise AssertionError("the last try returns or raises")
