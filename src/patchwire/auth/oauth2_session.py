@@ -7,6 +7,7 @@ what the authorization server gives for the refresh token or, for grants that ne
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -46,7 +47,9 @@ class TokenSession:
         self._refused: dict[str, str] = {}
         """What is not tried again, by the refresh token or "" for the grant, and why."""
         self._unkept: Kept | None = None
-        """What was given, and could not be written down."""
+        """What was given, and is not written down yet."""
+        self._rejected: set[str] = set()
+        """Access tokens that were, lest one that is kept be taken again."""
         self._failures = 0
         self._failure: CredentialsError | StorageError | None = None
         self.generation = 0
@@ -117,11 +120,15 @@ class TokenSession:
     def _obtained(self) -> Generator[Step, Answer, Token]:
         if self._state.is_rejected and self._state.token is not None:
             self._given.discard(self._state.token.access_token)
-        token = self._usable((yield from self._read()))
-        if token is not None:
-            return token
-        yield from self._if_it_can_be(self._keeping.lock(self._origin))
+            self._rejected.add(self._state.token.access_token)
+        if self._unkept is None:
+            token = self._usable((yield from self._read()))
+            if token is not None:
+                return token
         try:
+            yield from self._if_it_can_be(self._keeping.lock(self._origin))
+            if self._unkept is not None:
+                yield from self._keep(self._unkept)
             kept = yield from self._read()  # another process may have renewed it meanwhile
             token = self._usable(kept)
             return (yield from self._asked(kept)) if token is None else token
@@ -130,16 +137,15 @@ class TokenSession:
 
     def _read(self) -> Generator[Step, Answer, Kept | None]:
         """The entry, where it was obtained for what is wanted now."""
-        if self._unkept is not None:
-            unkept, self._unkept = self._unkept, None
-            yield from self._keep(unkept)
         kept = yield from self._if_it_can_be(self._keeping.read())
         if kept is None:
             return None
         self._given -= {each for each in self._given if fingerprint(each) in kept.rejected}
         wanted = self._exchange.terms.scope
-        if kept.is_for(wanted) or kept.is_for(self._before.scope) or self._given:
+        if kept.is_for(wanted) or kept.is_for(self._before.scope):
             return kept
+        if self._given:
+            return None
         change = f"the scope has changed from {kept.scope!r} to {wanted!r}"
         if self._needs_a_person:
             raise CredentialsError(f"{change}: {self._exchange.terms.remedy}", origin=self._origin)
@@ -150,7 +156,7 @@ class TokenSession:
         """A token that nobody needs to be asked for, other than the one that is to be renewed."""
         now, held = self._exchange.clock(), self._state.token
         found = [_from_settings(self._before.access_token, self._given)]
-        if kept is not None and kept.token.serves(now):
+        if kept is not None and kept.token.serves(now) and kept.token.access_token not in self._rejected:
             found.append(kept.token)
         found.append(_from_settings(self._exchange.terms.access_token, self._given))
         return next((each for each in found if each and (not held or each.access_token != held.access_token)), None)
@@ -181,22 +187,29 @@ class TokenSession:
         """What the refresh token gives; that it is on its way is written down first."""
         terms, clock = self._exchange.terms, self._exchange.clock
         wanted = terms.scope if kept is not None and not kept.is_for(terms.scope) else ""
-        if kept is not None:
-            yield from self._if_it_can_be(self._keeping.mark(replace(kept, spending_since=clock())))
-        token = yield from self._exchange.token(lambda _: oauth2.refresh(refresh_token, wanted))
+        entry = self._entry(Token("", 0.0, refresh_token=refresh_token)) if kept is None else kept
+        yield from self._if_it_can_be(self._keeping.mark(replace(entry, spending_since=clock())))
+        try:
+            token = yield from self._exchange.token(lambda _: oauth2.refresh(refresh_token, wanted))
+        except TokenError:
+            with suppress(StorageError):
+                yield from self._keeping.mark(entry)  # how it ended is known
+            raise
         if token.refresh_token is None:
             token = replace(token, refresh_token=refresh_token)
         yield from self._keep(self._entry(token))
         return token
 
     def _keep(self, kept: Kept) -> Generator[Step, Answer, None]:
+        """Whoever gives up half-way, or finds that it cannot be, leaves it to the next."""
+        self._unkept = kept
         try:
             yield from self._if_it_can_be(self._keeping.keep(kept))
         except StorageError as error:
-            self._unkept = kept
             raise StorageError(
                 f"{error}; the new token is not used before it is kept, and lost with this process"
             ) from None
+        self._unkept = None
 
     def _if_it_can_be(self, steps: Generator[Step, Answer, T]) -> Generator[Step, Answer, T | None]:
         """What a store gives. Where it fails, and a token can be had without it, that is told and no more."""
@@ -210,7 +223,9 @@ class TokenSession:
 
     def _entry(self, token: Token) -> Kept:
         terms = self._exchange.terms
-        of_settings = (each for each in (self._before.access_token, terms.access_token) if each is not None)
+        of_settings = dict.fromkeys(
+            each for each in (self._before.access_token, terms.access_token) if each is not None
+        )
         rejected = tuple(fingerprint(each.reveal()) for each in of_settings if each.reveal() not in self._given)
         return Kept(token, terms.scope, _fingerprint(terms.refresh_token), rejected)
 
