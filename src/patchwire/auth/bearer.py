@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import ClassVar
 
 from patchwire.auth.challenge import Challenge
+from patchwire.auth.quoting import hiding
 from patchwire.auth.role import SERVER, Role
 from patchwire.auth.steady import SteadyAuthentication
 from patchwire.errors import LocalProtocolError
@@ -26,10 +28,10 @@ def authorization(token: str) -> bytes:
     return f"Bearer {token}".encode("ascii")
 
 
-def rejected_by(challenge: Challenge | None, where: str = "") -> str:
-    """What the server says of the token (RFC 6750 section 3)."""
+def rejected_by(challenge: Challenge | None, where: str = "", hide: Callable[[str], str] = str) -> str:
+    """What the server says of the token (RFC 6750 section 3); `hide` takes the token out of its words."""
     said = [] if challenge is None else [challenge.get(name) for name in ("error", "error_description")]
-    words = ": ".join(repr(word[:200])[1:-1] for word in said if word) or "no reason given"
+    words = ": ".join(repr(hide(word)[:200])[1:-1] for word in said if word) or "no reason given"
     return f"the token was rejected{where}: {words}"
 
 
@@ -40,6 +42,7 @@ class BearerAuthentication(SteadyAuthentication):
 
     def __init__(self, token: str, origin: Origin | None, *, preemptive: bool, role: Role = SERVER) -> None:
         self._field = authorization(token)
+        self._hide = hiding([token])
         super().__init__(origin, preemptive=preemptive, role=role)
 
     def value(self, challenge: Challenge | None) -> bytes:  # noqa: ARG002 - a token is the same for all
@@ -48,4 +51,4 @@ class BearerAuthentication(SteadyAuthentication):
 
     def rejection(self, challenge: Challenge) -> str:
         """What the server says of the token (RFC 6750 section 3)."""
-        return rejected_by(challenge, f"{self.role.by} {self.where(challenge)}")
+        return rejected_by(challenge, f"{self.role.by} {self.where(challenge)}", self._hide)

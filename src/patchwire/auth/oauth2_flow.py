@@ -20,6 +20,7 @@ from patchwire.auth.flow import (
 )
 from patchwire.auth.oauth2_session import TokenSession
 from patchwire.auth.protection import ProtectionSpaces, directory_of
+from patchwire.auth.quoting import hiding
 from patchwire.auth.token import TokenState
 from patchwire.http.message import Origin, Request, Response
 
@@ -61,21 +62,23 @@ class OAuth2Authentication:
         return (yield from self._with_token(request))
 
     def _with_token(self, request: Request) -> Flow:
-        is_renewed = False
+        is_renewed, tokens = False, list[str]()
         while True:
             state, response = yield from self._sent(request)
+            assert state.token is not None  # noqa: S101 - what is in force has one
+            tokens.append(state.token.access_token)
             if response.status != 401:
                 if not self._preemptive:
                     self._spaces.add(directory_of(request), True)
-                return _judged(response)
+                return _judged(response, tokens)
             asked = parse(response.all_values(b"www-authenticate"))
             challenge = _bearer(asked)
             if asked and challenge is None and is_renewed:
                 return FlowResult(response, _no_use(asked))
             if is_renewed or (challenge is not None and challenge.get("error") in _OF_THE_REQUEST):
-                return FlowResult(response, rejected_by(challenge))
+                return FlowResult(response, rejected_by(challenge, hide=hiding(tokens)))
             is_renewed = True
-            yield Tell(rejected_by(challenge))
+            yield Tell(rejected_by(challenge, hide=hiding(tokens)))
             self._session.reject(state.generation)
 
     def _sent(self, request: Request) -> Generator[Step, Answer, tuple[TokenState, Response]]:
@@ -114,7 +117,7 @@ def _no_use(asked: Sequence[Challenge]) -> str:
     return f"the server asks for {offers(asked)}, this connection has a bearer token of OAuth 2.0"
 
 
-def _judged(response: Response) -> FlowResult:
+def _judged(response: Response, tokens: Sequence[str]) -> FlowResult:
     """A scope that is not enough is about the request, and so shows that the token is good."""
     if response.status != 403:
         return FlowResult(response)
@@ -122,5 +125,5 @@ def _judged(response: Response) -> FlowResult:
     if challenge is None or challenge.get("error") != "insufficient_scope":
         return FlowResult(response)
     needed = challenge.get("scope")
-    more = f": it needs {needed[:200]!r} (oauth2.scope)" if needed else " (oauth2.scope)"
+    more = f": it needs {hiding(tokens)(needed)[:200]!r} (oauth2.scope)" if needed else " (oauth2.scope)"
     return FlowResult(response, note=f"the token's scope is not enough{more}")
