@@ -47,3 +47,9 @@ def test_a_rejection_without_a_challenge_gives_no_reason() -> None:
 def test_what_a_server_says_of_a_token_at_length_is_cut() -> None:
     (challenge,) = parse([b'Bearer error="%b", error_description="%b"' % (b"x" * 1000, b"y" * 1000)])
     assert len(rejected_by(challenge)) < 500
+
+
+def test_o42_a_rejection_that_quotes_the_token_is_told_without_it() -> None:
+    authentication = BearerAuthentication("canary-token", Origin("https", "h", 443), preemptive=True)
+    (challenge,) = parse([b'Bearer error="invalid_token", error_description="%bcanary-token"' % (b"x" * 195)])
+    assert "canary" not in authentication.rejection(challenge)
