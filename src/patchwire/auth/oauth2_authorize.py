@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
@@ -68,7 +68,7 @@ class Authorizing:
                     return oauth2.jwt_bearer(terms, exchange.clock(), exchange.unique())
             return oauth2.client_credentials(terms)
 
-        return (yield from self._kept((yield from exchange.token(make))))
+        return (yield from self._alone(self._asked(make)))
 
     def request(self, redirect_uri: str) -> Steps[AuthorizationRequest]:
         """A new authorization request, with a state and a verifier of its own (RFC 6749 section 4.1.1, RFC 7636)."""
@@ -108,7 +108,7 @@ class Authorizing:
             requires_issuer=request.requires_issuer,
         )
         parameters = oauth2.authorization_code(code, request.redirect_uri, request.verifier)
-        return (yield from self._kept((yield from self._exchange.token(lambda _: parameters, once=True))))
+        return (yield from self._alone(self._asked(lambda _: parameters, once=True)))
 
     def device(self) -> Steps[DeviceAuthorization]:
         """A code that the user types on another device (RFC 8628 section 3.1)."""
@@ -131,21 +131,38 @@ class Authorizing:
 
     def polled(self, device: DeviceAuthorization) -> Steps[Token]:
         """The token, once the user has accepted: asked for as often as the server allows (RFC 8628 section 3.5)."""
-        interval = device.interval
+        interval, failure = device.interval, None
         while self._exchange.clock() + interval < device.expires_at:
             yield Pause(interval)
             try:
-                token = yield from self._exchange.token(lambda _: oauth2.device_code(device.device_code))
+                token = yield from self._exchange.token(
+                    lambda _: oauth2.device_code(device.device_code), pause=2 * interval
+                )
             except TokenError as error:
+                failure = None
                 if error.code == "slow_down":
                     interval += SLOWER
                 elif error.code != "authorization_pending":
                     raise
-            except CredentialsError:
+            except CredentialsError as error:
+                failure = error
                 interval = min(2 * interval, LONGEST)  # who cannot be reached is asked less often
             else:
-                return (yield from self._kept(token))
+                return (yield from self._alone(self._kept(token)))
+        if failure is not None:
+            raise failure
         raise CredentialsError("nobody accepted before the code ended: try again", origin=self._origin)
+
+    def _alone(self, steps: Steps[Token]) -> Steps[Token]:
+        """What the steps give, while no other process renews the token."""
+        try:
+            yield from self._keeping.lock(self._origin)
+            return (yield from steps)
+        finally:
+            self._keeping.unlock()
+
+    def _asked(self, make: Callable[[Terms], Parameters], *, once: bool = False) -> Steps[Token]:
+        return (yield from self._kept((yield from self._exchange.token(make, once=once))))
 
     def _kept(self, token: Token) -> Steps[Token]:
         """The token, after it has been written down in place of any other, also of one in the settings."""
@@ -154,11 +171,7 @@ class Authorizing:
         of_settings = {each for each in (self._before.access_token, terms.access_token) if each is not None}
         rejected = tuple(fingerprint(each.reveal()) for each in of_settings)
         entry = Kept(token, terms.scope, "" if given is None else fingerprint(given.reveal()), rejected)
-        yield from self._keeping.lock(self._origin)
-        try:
-            yield from self._keeping.keep(entry)
-        finally:
-            self._keeping.unlock()
+        yield from self._keeping.keep(entry)
         return token
 
     def _missing(self, what: str, key: str) -> CredentialsError:

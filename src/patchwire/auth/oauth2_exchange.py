@@ -64,9 +64,11 @@ class TokenExchange:
         )
         return self.terms
 
-    def token(self, make: Callable[[Terms], Parameters], *, once: bool = False) -> Generator[Step, Answer, Token]:
+    def token(
+        self, make: Callable[[Terms], Parameters], *, once: bool = False, pause: float = 1.0
+    ) -> Generator[Step, Answer, Token]:
         """The token that a grant gives, whose parameters `make` makes of the terms at each try. `once`: the request is
-        not repeated where it may have been acted upon.
+        not repeated where it may have been acted upon. `pause`: seconds before the second try, doubled for each more.
 
         TokenError where the server gives none, CredentialsError where it does not answer.
         """
@@ -80,20 +82,20 @@ class TokenExchange:
             secrets.extend(oauth2.secrets_in(request))
             return request
 
-        response = yield from self.answer(another, once=once)
+        response = yield from self.answer(another, once=once, pause=pause)
         assert request is not None  # noqa: S101 - it has been answered
         token = token_in(response, request, sent_at, hiding(secrets))
         if token.expires_at is None:
             return token
         return replace(token, expires_at=max(token.expires_at, self.clock() + LEAST))
 
-    def answer(self, make: Callable[[], Request], *, once: bool = False) -> Steps:
+    def answer(self, make: Callable[[], Request], *, once: bool = False, pause: float = 1.0) -> Steps:
         """The response to a request, which is made anew for each try: to one who is busy, or cannot be reached."""
         tries = 0
         while True:
             tries += 1
             request = make()
-            wait = 2.0 ** (tries - 1)
+            wait = pause * 2.0 ** (tries - 1)
             try:
                 response = yield from send(Ask(request))
             except (TransportError, RemoteProtocolError) as error:
@@ -103,9 +105,10 @@ class TokenExchange:
                     raise CredentialsError(problem, origin=str(request.origin)) from None
                 problem = str(error)
             else:
-                wait = max(wait, response.retry_after(self.clock()) or 0)
+                least = response.retry_after(self.clock()) or 0.0
+                wait = max(wait, least)
                 is_final = not is_passing(response) or (once and response.status not in _NOT_ACTED_UPON)
-                if is_final or tries == TRIES or wait > LONGEST_WAIT:
+                if is_final or tries == TRIES or least > LONGEST_WAIT:
                     return response
                 problem = f"{request.origin} answered {response.status}"
             yield Tell(f"{problem}; the authorization server is asked again in {wait:g} s")
