@@ -206,7 +206,7 @@ class Driver:
 def exchange(of: Terms, clock: Clock) -> TokenExchange:
     """An exchange whose unforeseeable texts are numbers."""
     numbers = count(1)
-    return TokenExchange(of, clock, lambda: f"unforeseeable-text-{next(numbers)}")
+    return TokenExchange(of, clock, lambda: f"unforeseeable-text-number-{next(numbers)}")
 
 
 def token(access_token: str, lasts: float | None = 3600.0, refresh_token: str | None = None) -> Token:
