@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from patchwire.auth.flow import FlowResult, NoAuthentication, accepts
+from patchwire.auth.flow import Ask, FlowResult, Load, NoAuthentication, accepts, send
 from patchwire.http.message import Response, request_to
 from tests.support.conversations import sent_by
 
@@ -72,3 +72,15 @@ def test_acceptance_is_shown_by_the_status_or_by_who_knows_more() -> None:
     assert FlowResult(Response(404), proves=True).shows_acceptance
     assert not FlowResult(Response(200), "refused").shows_acceptance
     assert not FlowResult(Response(200), doubt="unproven").shows_acceptance
+
+
+def test_a_request_of_the_authentications_own_is_resumed_with_its_response() -> None:
+    asking = send(Ask(PATCH))
+    assert next(asking) == Ask(PATCH)
+    with pytest.raises(StopIteration) as end:
+        asking.send(Response(200))
+    assert end.value.value == Response(200)
+
+
+def test_what_is_read_may_be_given_up_unless_it_is_brief() -> None:
+    assert not Load(lambda: None).is_brief
