@@ -131,8 +131,7 @@ def step(state: TokenState, event: Event, now: float) -> TokenState:
             return TokenState(token, state.generation + 1, retry_at=now + _pause(token, now))
         case Failed():
             return replace(state, is_refreshing=False, retry_at=now + _pause(state.token, now))
-        case Rejected(generation=generation):
-            return replace(state, is_rejected=True) if generation == state.generation else state
+    return replace(state, is_rejected=True) if event.generation == state.generation else state
 
 
 def _pause(token: Token | None, now: float) -> float:
