@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,19 @@ settings.load_profile("patchwire")
 # A shell's background job ignores Ctrl-C, and so would every command that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What a test starts would else keep its keys in the keyring of whoever runs it.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+
+_numbers = count()
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a test, and each command that it starts, keeps tokens: its own directory, which whoever writes makes."""
+    directory = tmp_path_factory.getbasetemp() / "state" / str(next(_numbers))
+    monkeypatch.setenv("PATCHWIRE_STATE", str(directory))
+    return directory
 
 
 @pytest.hookimpl(wrapper=True)
