@@ -57,7 +57,7 @@ def check(connection: str, extension: str | None, connect: bool, export_certific
     settings = connection_from(content, place=place, directory=file.parent, extension=over, extension_place=over_place)
     overridden = override(place, content, over_place, over)
     written = parse_connection(place, overridden.data)
-    sources = None if extension is None else Sources(overridden, place, over_place, settings.oauth2)
+    sources = None if extension is None else Sources(overridden, settings.oauth2)
     for name, value in (*_settings(settings, written, connect), *_tls(settings)):
         _print(name, value if sources is None else f"{value}  [{sources.of(name)}]")
     if export_certificate is not None:

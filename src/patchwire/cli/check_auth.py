@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from patchwire.auth.aws_signing import timestamp
 from patchwire.auth.token_keeping import Kept, kept_in
@@ -20,27 +19,25 @@ from patchwire.settings.secret import parse_reference
 
 
 class Sources:
-    """Where settings come from: `place`, `extension_place`, or nowhere."""
+    """Where settings come from: the connection file, the extension file, or nowhere."""
 
-    def __init__(
-        self, overridden: Overridden, place: str, extension_place: str, oauth2: OAuth2Settings | None
-    ) -> None:
+    def __init__(self, overridden: Overridden, oauth2: OAuth2Settings | None) -> None:
         self._overridden = overridden
-        self._place = place
-        self._extension_place = extension_place
         self._waits_for = None if oauth2 is None else _in_force(oauth2)
 
     def of(self, key: str) -> str:
         """Where the value of `key` comes from, and whether it is in force."""
-        match self._overridden.when.get(key):
+        overridden = self._overridden
+        written = overridden.place if overridden.stands(key) else "default"
+        match overridden.when.get(key):
             case None:
-                return self._place if _stands(self._overridden.data, key) else "default"
+                return written
             case "never":
                 reason = 'under client_credentials it needs "oauth2.access_token" to be extensible'
-                return f"{self._place}; the override of {self._extension_place} is not in force: {reason}"
+                return f"{written}; the override of {overridden.extension_place} is not in force: {reason}"
             case "after the token" if self._waits_for is not None:
-                return f"{self._extension_place}; waits until {self._waits_for} has ended"
-        return f"{self._extension_place}, in force"
+                return f"{overridden.extension_place}; waits until {self._waits_for} has ended"
+        return f"{overridden.extension_place}, in force"
 
 
 def aws_lines(aws: AwsSettings, written: ConnectionFile, *, connect: bool) -> Iterator[tuple[str, str]]:
@@ -146,12 +143,3 @@ def _in_force(oauth2: OAuth2Settings) -> str | None:
         return None
     ends = kept.token.expires_at
     return "the kept token" if ends is None else f"the kept token, on {time_of(ends)},"
-
-
-def _stands(data: Mapping[str, Any], key: str) -> bool:
-    found: object = data
-    for name in key.split("."):
-        if not isinstance(found, Mapping) or name not in found:
-            return False
-        found = found[name]
-    return True

@@ -26,7 +26,7 @@ from patchwire.settings.connection import (
     secret_references,
 )
 from patchwire.settings.oauth2 import entry_of, read_oauth2
-from patchwire.settings.overrides import override
+from patchwire.settings.overrides import Overridden, override
 from patchwire.settings.secret import reference_of
 from patchwire.settings.tls import Material
 
@@ -85,19 +85,30 @@ def connection_from(
     SettingsError names `place`, the key and what was expected.
     """
     overridden = override(place, data, extension_place, extension or {})
-    connection = parse_connection(place, overridden.data)
-    references = secret_references(place, connection)
-    where, given = Path(directory), files or {}
-    secrets = {key: read_secret(place, key, reference, where) for key, reference in references.items()}
+    settings = _settings(overridden, files or {}, Path(directory))
+    if settings.oauth2 is not None and extension:
+        before = _before(place, data, Path(directory))
+        settings = msgspec.structs.replace(settings, oauth2=msgspec.structs.replace(settings.oauth2, **before))
+    return settings
+
+
+def _settings(overridden: Overridden, files: Mapping[str, bytes], directory: Path) -> ConnectionSettings:
+    place = overridden.place
+    with overridden.blaming():
+        connection = parse_connection(place, overridden.data)
+        references = secret_references(place, connection)
+    secrets = {
+        key: read_secret(overridden.place_of(key), key, reference, directory) for key, reference in references.items()
+    }
     material = {
-        key: Material(name, given[name] if name in given else _read_material(place, key, where / name))
+        key: Material(
+            name, files[name] if name in files else _read_material(overridden.place_of(key), key, directory / name)
+        )
         for key, name in material_names(connection).items()
     }
-    settings = _with_place(place, resolve(place, connection, secrets, material), where)
-    if settings.oauth2 is not None and extension:
-        before = _before(place, data, where)
-        settings = msgspec.structs.replace(settings, oauth2=msgspec.structs.replace(settings.oauth2, **before))
-    _try_out(place, settings)
+    with overridden.blaming():
+        settings = _with_place(place, resolve(place, connection, secrets, material), directory)
+        _try_out(place, settings)
     return settings
 
 
