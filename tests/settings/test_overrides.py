@@ -233,7 +233,7 @@ def test_a_custom_service_or_region_applies_only_where_custom_is_chosen(of: str,
         (BASE, {"base_url": "ftp://h"}, "prod.toml: base_url: 'ftp://h' must begin with http:// or https://"),
         (BASE, {"base_url": 1}, "prod.toml: base_url: expected `str`, got `int`"),
         (BASE, {"headers": "x"}, "prod.toml: headers: expected `object`, got `str`"),
-        (BASE, {"headers": {"Cookie": "canary"}}, "prod.toml: headers.Cookie: a secret must not stand here as bare text"),
+        (BASE, {"headers": {"Cookie": "canary"}}, "prod.toml: headers.Cookie: a secret must not stand here as bare"),
         ({**BASE, "limits": {"read_timeout": 0}}, {"base_url": "http://i"}, "c.toml: limits.read_timeout: expect"),
         ({**BASE, "x": 1}, {"base_url": "http://i"}, "c.toml: x: unknown key"),
         (BASE, {"authentication": "basic"}, 'c.toml with prod.toml: user: missing; authentication = "basic" needs it'),
@@ -266,3 +266,44 @@ def test_a_connection_that_lacks_what_the_extension_gives_is_whole_with_it() -> 
 def test_nothing_that_is_overridden_is_shown() -> None:
     found = overridden({**BASE, "password": "literal:canary"}, ["user"], {"user": "canary"})
     assert repr(found) == "<Overridden ['user']>"
+
+
+# --- what of the connection has lost its use
+
+BASIC = {"base_url": "https://h", "authentication": "basic", "user": "u", "password": "env:P", "tls": {"trust": ["a"]}}
+CUSTOM = {**AWS, "aws": {**AWS["aws"], "service": "custom", "custom_service": "codepipeline"}}  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("data", "extension", "left"),
+    [
+        (BASIC, {"base_url": "http://127.0.0.1:8080"}, ["base_url", "authentication", "user", "password"]),
+        (BASIC, {"authentication": "none"}, ["base_url", "authentication", "tls"]),
+        (
+            BASIC,
+            {"authentication": "aws", "aws": AWS["aws"]},
+            ["base_url", "authentication", "tls", "aws"],
+        ),
+        (CUSTOM, {"aws": {"service": "s3"}}, ["base_url", "authentication", "aws"]),
+    ],
+)
+def test_what_an_override_leaves_no_use_for_is_left_out(
+    data: dict[str, Any], extension: dict[str, Any], left: list[str]
+) -> None:
+    extensible = [key for key in known_keys() if key.startswith(("aws.", "base_url", "authentication"))]
+    found = overridden(data, extensible, extension)
+    assert sorted(found.data) == sorted([*left, "extensions"])
+    assert "custom_service" not in found.data.get("aws", {})
+    parse_connection("c.toml", found.data)
+
+
+def test_what_the_extension_itself_gives_is_never_left_out() -> None:
+    extension = {"base_url": "http://i", "tls": {"trust": ["b"]}}
+    said = refusal(BASIC, ["base_url", "tls.trust"], extension)
+    assert said == "c.toml with prod.toml: tls: has no use with a base_url of http://; expected https://"
+
+
+def test_an_override_that_never_comes_into_force_leaves_nothing_out() -> None:
+    data = {**CREDENTIALS, "oauth2": {**CREDENTIALS["oauth2"], "client_secret": "env:S"}}  # type: ignore[dict-item]
+    extension = {"oauth2": {"client_authentication": "none"}}
+    assert overridden(data, ["oauth2.client_authentication"], extension).data["oauth2"] == data["oauth2"]

@@ -53,7 +53,7 @@ _SECRETS = (
     ("tls", "client_password"),
     ("tls", "trust_password"),
 )
-_WITHOUT_USER = {
+WITHOUT_USER = {
     "none": 'expected "basic" or "digest"',
     "oauth2": "the password grant has oauth2.username and oauth2.password",
     "aws": "give aws.access_key and aws.secret_key",
@@ -362,10 +362,10 @@ def _check_tls(place: str, tls: TlsFile) -> None:
 
 def _check_authentication(place: str, connection: ConnectionFile) -> None:
     scheme = connection.authentication
-    if scheme in _WITHOUT_USER:
+    if scheme in WITHOUT_USER:
         for key in ("user", "password"):
             if getattr(connection, key) is not None:
-                expected = _WITHOUT_USER[scheme]
+                expected = WITHOUT_USER[scheme]
                 raise SettingsError(place, f'{key}: has no use with authentication = "{scheme}"; {expected}')
     for table, unset in (("digest", DigestSettings()), ("oauth2", OAuth2File()), ("aws", AwsFile())):
         if scheme != table and getattr(connection, table) != unset:
@@ -379,7 +379,7 @@ def _check_authentication(place: str, connection: ConnectionFile) -> None:
             raise SettingsError(place, f"base_url: {error}") from None
     if scheme == "oauth2":
         check_oauth2(place, connection.oauth2)
-    if scheme in _WITHOUT_USER:
+    if scheme in WITHOUT_USER:
         return
     for key in ("user", "password"):
         if getattr(connection, key) is None:

@@ -26,7 +26,7 @@ OAUTH2_WORDS: Final = {
 }
 OAUTH2_SECRETS: Final = ("client_secret", "access_token", "refresh_token", "password")
 _URLS: Final = ("authorization_url", "access_token_url", "device_authorization_url", "metadata_url", "issuer")
-_OF_GRANTS: Final = {
+OF_GRANTS: Final = {
     "authorization_url": ("authorization_code",),
     "redirect_uri": ("authorization_code",),
     "device_authorization_url": ("device_code",),
@@ -112,7 +112,7 @@ def check_oauth2(place: str, oauth2: OAuth2File) -> None:
     grant = oauth2.grant_type
     if grant is None:
         raise _fault(place, "grant_type", f"missing; expected one of {', '.join(OAUTH2_WORDS['oauth2.grant_type'])}")
-    for key, grants in _OF_GRANTS.items():
+    for key, grants in OF_GRANTS.items():
         if getattr(oauth2, key) and grant not in grants:
             raise _fault(place, key, f'has no use with grant_type = "{grant}"')
     for key in _needed(oauth2, grant):

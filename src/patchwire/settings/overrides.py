@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from patchwire.errors import SettingsError
 from patchwire.settings.connection import ConnectionFile, parse_connection, secret_references
+from patchwire.settings.leftovers import leftovers
 
 SWITCH: Final = "oauth2.access_token"
 _OAUTH2: Final = "oauth2."
@@ -75,7 +76,8 @@ class Overridden(Struct, frozen=True):
 
 
 def override(place: str, data: Mapping[str, Any], extension_place: str, extension: Mapping[str, Any]) -> Overridden:
-    """The decoded TOML `data` of a connection with the values of `extension` in place of its own.
+    """The decoded TOML `data` of a connection with the values of `extension` in place of its own. What of its own has
+    lost its use thereby is left out.
 
     SettingsError names the file and the key: one that is not known, or not extensible, or that has no use.
     """
@@ -92,6 +94,9 @@ def override(place: str, data: Mapping[str, Any], extension_place: str, extensio
     for key, value in values.items():
         if when[key] != "never":
             _put(place, merged, _path(key), value)
+    for key in leftovers({key: value for key, value in values.items() if when[key] != "never"}):
+        if not any(each == key or each.startswith(f"{key}.") for each in values):
+            _drop(merged, key)
     for key, of in _CUSTOM.items():
         if key in values and _get(merged, ("aws", of)) != "custom":
             raise SettingsError(extension_place, f'{key}: applies only where aws.{of} is "custom", here or in {place}')
@@ -202,6 +207,13 @@ def _get(table: Mapping[str, Any], path: Path) -> object:
     for name in path:
         found = found.get(name) if isinstance(found, Mapping) else None
     return found
+
+
+def _drop(table: dict[str, Any], key: str) -> None:
+    *tables, last = key.split(".")
+    for name in tables:
+        table = table[name]  # the override that leaves no use for the key stands there
+    table.pop(last, None)
 
 
 def _put(place: str, table: dict[str, Any], path: Path, value: object) -> None:
