@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import pytest
@@ -33,6 +34,7 @@ PASSWORD = "correct horse"
 REDIRECT_URI = "http://127.0.0.1/callback"
 """That of the public client, which may add any port to it."""
 
+Key = TypeVar("Key", int, str)
 _ROOT = Path(__file__).parents[2]
 _TIMEOUT_SECONDS = 60.0
 
@@ -65,6 +67,19 @@ class Stats:
     """PATCH requests: by status."""
     applied: dict[str, int]
     """Changes made: by path."""
+    given_at: tuple[float, ...]
+    """When tokens were given, in Unix seconds."""
+
+    def __sub__(self, before: Stats) -> Stats:
+        """What was asked since then."""
+        tokens = {grant: _more(count, before.tokens.get(grant, {})) for grant, count in self.tokens.items()}
+        return Stats(
+            {grant: count for grant, count in tokens.items() if count},
+            _more(self.clients, before.clients),
+            _more(self.patches, before.patches),
+            _more(self.applied, before.applied),
+            self.given_at[len(before.given_at) :],
+        )
 
     @property
     def unauthorized(self) -> int:
@@ -111,7 +126,7 @@ class DjangoOAuthServer:
         with self.client() as client:
             told = client.get("/stats").raise_for_status().json()
         tokens = {grant: _by_status(statuses) for grant, statuses in told["tokens"].items()}
-        return Stats(tokens, told["clients"], _by_status(told["patches"]), told["applied"])
+        return Stats(tokens, told["clients"], _by_status(told["patches"]), told["applied"], tuple(told["given_at"]))
 
     def expire_access_tokens(self) -> None:
         """Let every access token that was given end now; their refresh tokens stay good."""
@@ -158,6 +173,11 @@ def _spawn(directory: Path, expires_in: int) -> subprocess.Popen[bytes]:
             stderr=log,
             start_new_session=True,
         )
+
+
+def _more(now: Mapping[Key, int], before: Mapping[Key, int]) -> dict[Key, int]:
+    """What has been added to the counts."""
+    return {name: count - before.get(name, 0) for name, count in now.items() if count > before.get(name, 0)}
 
 
 def _by_status(counts: dict[str, int]) -> dict[int, int]:

@@ -6,6 +6,7 @@ Loaded by Django, as its URL configuration; everything but the tokens is kept in
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from threading import Lock
@@ -32,6 +33,7 @@ class Counts:
         self._clients: Counter[str] = Counter()
         self._patches: Counter[int] = Counter()
         self._applied: Counter[str] = Counter()
+        self._given_at: list[float] = []
 
     def answered(self, request: HttpRequest, status: int) -> None:
         """Count the request and the status that it gets."""
@@ -39,6 +41,7 @@ class Counts:
             if request.method == "POST" and request.path == TOKEN_PATH:
                 self._tokens[request.POST.get("grant_type", "")][status] += 1
                 self._clients[_client_authentication(request)] += 1
+                self._given_at += [time.time()] if status == 200 else []
             elif request.method == "PATCH":
                 self._patches[status] += 1
 
@@ -56,6 +59,7 @@ class Counts:
                 "clients": dict(self._clients),
                 "patches": dict(self._patches),
                 "applied": dict(self._applied),
+                "given_at": self._given_at[:],
             }
 
 
