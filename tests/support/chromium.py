@@ -72,9 +72,9 @@ def visit(
 ) -> Visit:
     """Open an authorization URL, or a device's verification URI, do what a user does there, and return the last page.
 
-    The last page is the redirect URI's, or oidc-provider's word of success or of an error. Without `consent` the user
-    logs in and then cancels. `user_code` is typed where a page asks for it. Raises TimeoutError, with the page,
-    where no last page comes.
+    The last page is the one at the redirect URI, or the one at its origin that this leads to; or oidc-provider's word
+    of success or of an error. Without `consent` the user logs in and then cancels. `user_code` is typed where a page
+    asks for it. Raises TimeoutError, with the page, where no last page comes.
     """
     with _browser() as browser:
         browser.get(url)
@@ -161,8 +161,13 @@ def _play(
 def _is_last(browser: Chrome, redirect_uri: str | None) -> bool:
     if browser.execute_script("return document.readyState") != "complete":
         return False
-    at_redirect = redirect_uri is not None and browser.current_url.startswith(redirect_uri)
-    return at_redirect or browser.title in _ENDS or bool(browser.find_elements("css selector", "p.red"))
+    if redirect_uri is not None and _origin(browser.current_url) == _origin(redirect_uri):
+        return not browser.find_elements("css selector", "meta[http-equiv=refresh]")  # it goes on by itself
+    return browser.title in _ENDS or bool(browser.find_elements("css selector", "p.red"))
+
+
+def _origin(url: str) -> str:
+    return "{0.scheme}://{0.netloc}".format(urlsplit(url))
 
 
 def _act(browser: Chrome, login: str, password: str, consent: bool, user_code: str | None) -> None:
