@@ -15,8 +15,10 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -39,6 +41,7 @@ REDIRECT_URI = "http://127.0.0.1/callback"  # with any port
 WRITE = "api:write"
 READ = "api:read"
 SCOPE = f"openid offline_access {WRITE}"
+_MOST_PAGES = 20
 _ISSUER = re.compile(r'^\{"issuer": ?"(http://[^"]+)"\}$', re.MULTILINE)
 
 
@@ -126,6 +129,20 @@ class OidcProvider:
         """Those to the token endpoint."""
         return [each for each in self.answered() if (each.method, each.target) == ("POST", "/token")]
 
+    def approved(self, url: str) -> str:
+        """Do what the user does in the browser with this authorization URL; where it is sent back to, not followed."""
+        redirect_uri = parse_qs(urlsplit(url).query)["redirect_uri"][0]
+        with httpx.Client(trust_env=False) as browser:
+            answer = browser.get(url)
+            for _ in range(_MOST_PAGES):
+                if not answer.has_redirect_location:
+                    answer = _accepted(browser, answer.raise_for_status())
+                elif answer.headers["Location"].startswith(redirect_uri):
+                    return answer.headers["Location"]
+                else:
+                    answer = browser.get(answer.url.join(answer.headers["Location"]))
+        raise AssertionError(f"no end, but {answer.url}:\n{answer.text}")
+
     def counts(self) -> Counts:
         """What it has counted until now."""
         return Counts(**httpx.get(f"{self.issuer}/stats", trust_env=False).raise_for_status().json())
@@ -178,6 +195,14 @@ def public_jwk(key: EllipticCurvePublicKey | RSAPublicKey, kid: str | None = Non
         "e": _number(public.e, (public.e.bit_length() + 7) // 8),
         **named,
     }
+
+
+def _accepted(browser: httpx.Client, page: httpx.Response) -> httpx.Response:
+    """The answer to a page's form, login or consent."""
+    fields = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text))
+    action = re.search(r'<form [^>]*action="([^"]+)"', page.text)
+    assert action is not None, page.text
+    return browser.post(page.url.join(unescape(action[1])), data=fields | {"login": "ada", "password": "any"})
 
 
 def _number(value: int, length: int) -> str:
