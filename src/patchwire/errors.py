@@ -114,6 +114,13 @@ class TokenError(CredentialsError):
         self.status = status
         self.code = code
 
+    @property
+    def is_final(self) -> bool:
+        """Whether the same request would be refused again; some servers refuse with 200."""
+        if self.code in ("server_error", "temporarily_unavailable"):
+            return False
+        return self.code != "" if self.status == 200 else 400 <= self.status <= 499 and self.status not in (408, 429)
+
 
 class CallbackError(PatchwireError):
     """What came to the redirect URI gives no authorization code (RFC 6749 section 4.1.2): the server refused, or it is

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from patchwire.auth import oauth2
-from patchwire.auth.oauth2_exchange import LEAST, LONGEST_WAIT, TRIES
+from patchwire.auth.oauth2_exchange import LONGEST_WAIT, TRIES
 from patchwire.auth.oauth2_terms import JwtTerms, Parameters, Terms
 from patchwire.auth.secret import Secret
 from patchwire.auth.token import Token
@@ -79,11 +79,6 @@ class Asking:
 def test_a_token_lives_from_when_it_was_asked_for() -> None:
     asking = Asking(issued("a", expires_in=100), takes=7.0)
     assert asking.token() == Token("a", NOW + 100, 100.0)
-
-
-def test_a_token_that_was_long_on_its_way_serves_for_a_moment_all_the_same() -> None:
-    asking = Asking(issued("a", expires_in=5), takes=20.0)
-    assert asking.token().expires_at == NOW + 20 + LEAST
 
 
 def test_a_token_without_an_end_has_none() -> None:

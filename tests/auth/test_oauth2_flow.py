@@ -155,7 +155,9 @@ def test_o26_one_that_was_renewed_and_is_rejected_too_is_a_refusal() -> None:
 @pytest.mark.parametrize("error", ["insufficient_scope", "invalid_request"])
 def test_o26_what_another_token_would_not_end_is_not_tried_again(error: str) -> None:
     talk = Talk(challenged(f'Bearer error="{error}"'))
-    assert talk.result().refusal == f"the token was rejected: {error}"
+    result = talk.result()
+    assert (result.refusal, result.note) == (None, f"the token was rejected: {error}")
+    assert not result.shows_acceptance
     assert len(talk.server.asked) == 1
     assert talk.session.at_hand() is not None
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from patchwire.auth.flow import Load
-from patchwire.auth.token_keeping import LOOK, PATIENCE, RETRIES, Kept, TokenKeeping, fingerprint, kept_in
+from patchwire.auth.token_keeping import LOOK, PATIENCE, Kept, TokenKeeping, fingerprint, kept_in
 from patchwire.errors import CredentialsError, StorageError, UnreadableTokenError
 from tests.support.oauth2 import API, AuthorizationServer, Clock, Driver, MemoryStore, token
 
@@ -74,7 +74,7 @@ def test_who_finds_it_locked_looks_again_until_it_is_free() -> None:
     store.is_locked_elsewhere = True
     steps = TokenKeeping(store).lock(API)
     step = next(steps)
-    for _ in range(2 * 3):
+    for _ in range(1 + 2 * 3):
         step = by.resumed(steps, step)
     store.is_locked_elsewhere = False
     assert isinstance(step, Load)
@@ -94,21 +94,26 @@ def test_who_waits_too_long_for_the_lock_is_told_why() -> None:
     assert sum(by.pauses) == pytest.approx(PATIENCE, abs=2 * LOOK)
 
 
-def test_what_was_given_is_tried_to_be_written_several_times() -> None:
+def test_what_was_given_is_written_patiently_and_what_is_only_to_be_asked_for_is_not() -> None:
     store, by = MemoryStore(), driver()
+    by.run(TokenKeeping(store).mark(KEPT))
+    by.run(TokenKeeping(store).keep(KEPT))
+    assert (store.patience, store.kept) == ([False, True], KEPT)
     store.broken = {"write"}
-    with pytest.raises(StorageError, match="the disk is full"):
-        by.run(TokenKeeping(store).keep(KEPT))
-    assert by.pauses == list(RETRIES)
-    again = driver()
-    steps = TokenKeeping(store).keep(KEPT)
-    step = again.resumed(steps, next(steps))
-    store.broken = set()
-    with pytest.raises(StopIteration):
-        while True:
-            step = again.resumed(steps, step)
-    assert store.kept == KEPT
-    assert again.pauses == [RETRIES[0]]
+    for steps in (TokenKeeping(store).mark(KEPT), TokenKeeping(store).keep(KEPT)):
+        with pytest.raises(StorageError, match="the disk is full"):
+            by.run(steps)
+
+
+def test_what_may_take_long_is_done_before_the_lock_is_taken() -> None:
+    store, by = MemoryStore(), driver()
+    steps = TokenKeeping(store).lock(API)
+    first = next(steps)
+    assert isinstance(first, Load)
+    assert (first.read, first.is_brief) == (store.prepare, False)
+    second = by.resumed(steps, first)
+    assert isinstance(second, Load)
+    assert (second.read, second.is_brief) == (store.try_lock, True)
 
 
 def test_what_is_written_before_something_is_sent_is_tried_once() -> None:

@@ -33,6 +33,7 @@ from patchwire.run.limits import RunLimits
 from patchwire.run.pacer import Pacer
 from patchwire.run.records import SHOWN
 from patchwire.run.reports import Reports
+from patchwire.run.sender import Sender
 from patchwire.run.worker import Delivery
 from tests.support.batches import BatchFiles, people, read_lines
 from tests.support.origins import OK, Origins, document, run, status
@@ -69,7 +70,7 @@ class Plant:
         async def work() -> None:
             delivery = await self.dispatcher.next_delivery(None)
             while delivery is not None:
-                delivery.under_way = True
+                delivery.sender = cast("Sender", SimpleNamespace(is_sending=True))
                 delivery = await self.dispatcher.next_delivery(await deliver(delivery.record))
 
         try:

@@ -107,7 +107,7 @@ def form_of(request: Request) -> dict[str, str]:
 
 
 class MemoryStore:
-    """A token store. What is named in `broken`, of "read", "write" and "lock", fails."""
+    """A token store. What is named in `broken`, of "prepare", "read", "write" and "lock", fails."""
 
     def __init__(self, kept: Kept | None = None) -> None:
         self.content: bytes | None = None
@@ -116,6 +116,8 @@ class MemoryStore:
         self.is_locked = False
         self.is_locked_elsewhere = False
         self.written: list[Kept] = []
+        self.patience: list[bool] = []
+        """Of each try to write, whether it is to be a patient one."""
         if kept is not None:
             self.write(kept)
             self.written.clear()
@@ -124,7 +126,11 @@ class MemoryStore:
         self._check("read")
         return self.content
 
-    def write(self, content: bytes | Kept) -> None:
+    def prepare(self) -> None:
+        self._check("prepare")
+
+    def write(self, content: bytes | Kept, *, patiently: bool = False) -> None:
+        self.patience.append(patiently)
         self._check("write")
         self.content = msgspec.json.encode(content) if isinstance(content, Kept) else content
         self.written.append(kept_in(self.content))

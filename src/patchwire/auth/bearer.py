@@ -13,12 +13,14 @@ from patchwire.auth.steady import SteadyAuthentication
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import Origin
 
-_b64token = re.compile(r"[A-Za-z0-9\-._~+/]+=*").fullmatch
+_token = re.compile(r"[!#-+\--<>-\[\]-~]+=*").fullmatch
 
 
 def is_token(text: str) -> bool:
-    """Whether an Authorization field can carry it (RFC 6750 section 2.1)."""
-    return _b64token(text) is not None
+    """Whether an Authorization field can carry it and hold nothing else: visible ASCII, without quotes, backslash and
+    comma. RFC 6750 section 2.1 has fewer characters, and some who give tokens (Salesforce, Facebook) have these too.
+    """
+    return _token(text) is not None
 
 
 def authorization(token: str) -> bytes:

@@ -66,7 +66,7 @@ def error_in(response: Response, request: Request, hide: Callable[[str], str] = 
     code, description = _text(members.get("error")), _text(members.get("error_description"))
     if 300 <= response.status <= 399:
         return _fault(response, request, "redirects, which is not followed: it would give the credentials away")
-    if code is None and response.status == 200:
+    if code is None and 200 <= response.status <= 299:
         return _fault(response, request, f"answered with {_kind(response)}, and no token: is that its address?")
     said = [_shown(each, hide) for each in (code, description) if each]
     if not said:

@@ -20,8 +20,6 @@ from patchwire.http.message import Request, Response, request_to
 TRIES: Final = 4
 LONGEST_WAIT: Final = 60.0
 """Seconds that a server may ask to be left alone (RFC 9110 section 10.2.3); one that asks for more has failed."""
-LEAST: Final = 1.0
-"""Seconds for which a new token is taken to serve, however long it was on its way: else it might never be tried."""
 _NOT_ACTED_UPON: Final = frozenset({429, 503})
 """Statuses of who has not looked at the request; behind those of a gateway somebody may have."""
 Steps = Generator[Step, Answer, Response]
@@ -84,10 +82,7 @@ class TokenExchange:
 
         response = yield from self.answer(another, once=once, pause=pause)
         assert request is not None  # noqa: S101 - it has been answered
-        token = token_in(response, request, sent_at, hiding(secrets))
-        if token.expires_at is None:
-            return token
-        return replace(token, expires_at=max(token.expires_at, self.clock() + LEAST))
+        return token_in(response, request, sent_at, hiding(secrets))
 
     def answer(self, make: Callable[[], Request], *, once: bool = False, pause: float = 1.0) -> Steps:
         """The response to a request, which is made anew for each try: to one who is busy, or cannot be reached."""

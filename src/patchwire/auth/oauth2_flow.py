@@ -24,6 +24,8 @@ from patchwire.auth.quoting import hiding
 from patchwire.auth.token import TokenState
 from patchwire.http.message import Origin, Request, Response
 
+MOST = 3
+"""Tokens that may end on the way before one is taken to be rejected."""
 _OF_THE_REQUEST = frozenset({"invalid_request", "insufficient_scope"})
 """Errors that another token would not end (RFC 6750 section 3.1)."""
 
@@ -62,7 +64,7 @@ class OAuth2Authentication:
         return (yield from self._with_token(request))
 
     def _with_token(self, request: Request) -> Flow:
-        is_renewed, tokens = False, list[str]()
+        tokens = list[str]()
         while True:
             state, response = yield from self._sent(request)
             assert state.token is not None  # noqa: S101 - what is in force has one
@@ -73,12 +75,13 @@ class OAuth2Authentication:
                 return _judged(response, tokens)
             asked = parse(response.all_values(b"www-authenticate"))
             challenge = _bearer(asked)
-            if asked and challenge is None and is_renewed:
-                return FlowResult(response, _no_use(asked))
-            if is_renewed or (challenge is not None and challenge.get("error") in _OF_THE_REQUEST):
-                return FlowResult(response, rejected_by(challenge, hide=hiding(tokens)))
-            is_renewed = True
-            yield Tell(rejected_by(challenge, hide=hiding(tokens)))
+            said = rejected_by(challenge, hide=hiding(tokens))
+            if challenge is not None and challenge.get("error") in _OF_THE_REQUEST:
+                return FlowResult(response, note=said, proves=False)
+            # A token that has ended on the way says nothing of the one behind it.
+            if len(tokens) > MOST or (len(tokens) > 1 and self._session.is_current(state.generation)):
+                return FlowResult(response, _no_use(asked) if asked and challenge is None else said)
+            yield Tell(said)
             self._session.reject(state.generation)
 
     def _sent(self, request: Request) -> Generator[Step, Answer, tuple[TokenState, Response]]:

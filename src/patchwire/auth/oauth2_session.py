@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from patchwire.auth import oauth2
 from patchwire.auth.flow import Answer, Step, Tell, Wait
 from patchwire.auth.oauth2_exchange import TokenExchange
-from patchwire.auth.oauth2_terms import NEEDS_A_PERSON, Before, Parameters, Terms
+from patchwire.auth.oauth2_terms import NEEDS_A_PERSON, Before, Parameters, Terms, is_same_scope
 from patchwire.auth.secret import Secret
 from patchwire.auth.token import Began, Failed, Obtained, Rejected, Token, TokenState, step
 from patchwire.auth.token_keeping import Kept, TokenKeeping, fingerprint
@@ -24,8 +24,10 @@ from patchwire.errors import CredentialsError, StorageError, TokenError
 
 T = TypeVar("T")
 MakeParameters = Callable[[Terms], Parameters]
-_FINAL: Final = frozenset({"invalid_client", "invalid_grant", "unauthorized_client", "access_denied"})
-"""Codes behind which the same request is not made again: it would fail again, and may lock an account."""
+LEAST: Final = 1.0
+"""Seconds for which a new token is taken to serve, however long it was on its way: else it might never be tried."""
+_OF_THE_CLIENT: Final = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "unsupported_grant_type"})
+"""Errors that a new grant would not end."""
 
 
 class TokenSession:
@@ -46,8 +48,8 @@ class TokenSession:
         """Access tokens of the settings that have not been rejected."""
         self._refused: dict[str, str] = {}
         """What is not tried again, by the refresh token or "" for the grant, and why."""
-        self._unkept: Kept | None = None
-        """What was given, and is not written down yet."""
+        self._unkept: tuple[Kept, Kept | None] | None = None
+        """What was given, and is not written down yet; and what stood in its place."""
         self._rejected: set[str] = set()
         """Access tokens that were, lest one that is kept be taken again."""
         self._failures = 0
@@ -103,6 +105,11 @@ class TokenSession:
         self._state = step(self._state, Began(), clock())
         try:
             token = yield from self._obtained()
+            wanted = self._exchange.terms.scope
+            if token.scope is not None and wanted and not is_same_scope(token.scope, wanted):
+                yield Tell(f"the scope that was granted is {token.scope!r}, where {wanted!r} was asked for")
+            if not token.serves(clock()):
+                token = replace(token, expires_at=clock() + LEAST)
             self._state = step(self._state, Obtained(token), clock())
         except (CredentialsError, StorageError) as error:
             if not self._state.serves(clock()):
@@ -128,7 +135,7 @@ class TokenSession:
         try:
             yield from self._if_it_can_be(self._keeping.lock(self._origin))
             if self._unkept is not None:
-                yield from self._keep(self._unkept)
+                yield from self._keep_late(*self._unkept)
             kept = yield from self._read()  # another process may have renewed it meanwhile
             token = self._usable(kept)
             return (yield from self._asked(kept)) if token is None else token
@@ -168,9 +175,10 @@ class TokenSession:
             try:
                 return (yield from self._refreshed(refresh_token, kept))
             except TokenError as error:
+                error = self._lost(error, kept) if self._needs_a_person else error
                 self._note(refresh_token, error)
                 if self._needs_a_person:
-                    raise self._lost(error, kept) from None
+                    raise error from None
                 yield Tell(f"the refresh token does not serve: {error}")
         make = self._own_grant()
         if make is None or "" in self._refused:
@@ -180,7 +188,7 @@ class TokenSession:
         except TokenError as error:
             self._note("", error)
             raise
-        yield from self._keep(self._entry(token))
+        yield from self._keep(self._entry(token), kept)
         return token
 
     def _refreshed(self, refresh_token: str, kept: Kept | None) -> Generator[Step, Answer, Token]:
@@ -188,7 +196,8 @@ class TokenSession:
         terms, clock = self._exchange.terms, self._exchange.clock
         wanted = terms.scope if kept is not None and not kept.is_for(terms.scope) else ""
         entry = self._entry(Token("", 0.0, refresh_token=refresh_token)) if kept is None else kept
-        yield from self._if_it_can_be(self._keeping.mark(replace(entry, spending_since=clock())))
+        marked = replace(entry, spending_since=clock())
+        yield from self._if_it_can_be(self._keeping.mark(marked))
         try:
             token = yield from self._exchange.token(lambda _: oauth2.refresh(refresh_token, wanted))
         except TokenError:
@@ -197,12 +206,18 @@ class TokenSession:
             raise
         if token.refresh_token is None:
             token = replace(token, refresh_token=refresh_token)
-        yield from self._keep(self._entry(token))
+        yield from self._keep(self._entry(token), marked)
         return token
 
-    def _keep(self, kept: Kept) -> Generator[Step, Answer, None]:
+    def _keep_late(self, kept: Kept, former: Kept | None) -> Generator[Step, Answer, None]:
+        """Unless another has been put there meanwhile, such as by patchwire authorize."""
+        if (yield from self._if_it_can_be(self._keeping.read())) == former:
+            yield from self._keep(kept, former)
+        self._unkept = None
+
+    def _keep(self, kept: Kept, former: Kept | None) -> Generator[Step, Answer, None]:
         """Whoever gives up half-way, or finds that it cannot be, leaves it to the next."""
-        self._unkept = kept
+        self._unkept = kept, former
         try:
             yield from self._if_it_can_be(self._keeping.keep(kept))
         except StorageError as error:
@@ -255,16 +270,18 @@ class TokenSession:
         return self._exchange.terms.grant_type in NEEDS_A_PERSON
 
     def _note(self, what: str, error: TokenError) -> None:
-        if error.code in _FINAL:
+        """What is refused is not asked for again: it would be again, and may lock an account."""
+        if error.is_final:
             self._refused[what] = str(error)
 
-    def _lost(self, error: TokenError, kept: Kept | None) -> CredentialsError:
+    def _lost(self, error: TokenError, kept: Kept | None) -> TokenError:
         """What is said where only a person can help."""
         said = str(error)
         if error.code == "invalid_grant" and kept is not None and kept.spending_since is not None:
             at = datetime.fromtimestamp(kept.spending_since, UTC)
             said += f"; a refresh that began at {at:%Y-%m-%d %H:%M:%S} UTC was cut off, and may have spent the grant"
-        said += f": {self._exchange.terms.remedy}"
+        if error.is_final and error.code not in _OF_THE_CLIENT:
+            said += f": {self._exchange.terms.remedy}"
         return TokenError(said, origin=error.origin, status=error.status, code=error.code)
 
     def _missing(self, refresh_token: str | None) -> str:
@@ -273,7 +290,7 @@ class TokenSession:
         if "" in self._refused:
             return f"not asked for a token again: {self._refused['']}"
         if refresh_token is not None:
-            return f"not asked for a token again: {self._refused[refresh_token]}: {terms.remedy}"
+            return f"not asked for a token again: {self._refused[refresh_token]}"
         if self._state.token is None:
             return f"there is no token yet: {terms.remedy}"
         ended = "was rejected" if self._state.is_rejected else "has ended"

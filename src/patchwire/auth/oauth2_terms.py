@@ -70,3 +70,8 @@ class Terms(Struct, frozen=True, kw_only=True):
         """What a peer that quotes a request must not be quoted with."""
         given = (self.client_secret, self.password, self.access_token, self.refresh_token)
         return [each.reveal() for each in (*given, *(value for _, value in self.access_token_parameters)) if each]
+
+
+def is_same_scope(one: str, other: str) -> bool:
+    """Whether both are of the same names, in whatever order; some servers put commas between them."""
+    return sorted(one.replace(",", " ").split()) == sorted(other.replace(",", " ").split())

@@ -10,25 +10,31 @@ import msgspec
 from msgspec import Struct
 
 from patchwire.auth.flow import Answer, Load, Pause, Step
+from patchwire.auth.oauth2_terms import is_same_scope
 from patchwire.auth.token import Token
-from patchwire.errors import CredentialsError, StorageError, UnreadableTokenError
+from patchwire.errors import CredentialsError, UnreadableTokenError
 
 LOOK: Final = 0.05
 """Seconds from one look at a lock to the next."""
 PATIENCE: Final = 120.0
 """Seconds that another process may take to renew a token."""
-RETRIES: Final = (0.2, 1.0, 3.0)
-"""Seconds between tries to write a token that was given and is not kept yet."""
 
 
 class TokenStore(Protocol):
-    """One entry that outlives the process; its content is opaque to it, and its functions may block."""
+    """One entry that outlives the process; its content is opaque to it, and its functions may block. StorageError,
+    from each of them.
+    """
+
+    def prepare(self) -> None:
+        """Have what writing needs. It may take long: a person may have to unlock a key."""
 
     def read(self) -> bytes | None:
-        """The entry, or None. UnreadableTokenError where it is there and cannot be read."""
+        """The entry, or None; as long. UnreadableTokenError where it is there and cannot be read."""
 
-    def write(self, content: bytes) -> None:
-        """Put the content in the entry's place; it is on the disk when this returns. StorageError leaves the old."""
+    def write(self, content: bytes, *, patiently: bool = False) -> None:
+        """Put the content in the entry's place; it is on the disk when this returns. StorageError leaves the old,
+        `patiently` after some tries.
+        """
 
     def try_lock(self) -> bool:
         """Whether the entry is this store's alone, until `unlock`."""
@@ -52,7 +58,7 @@ class Kept(Struct, frozen=True, omit_defaults=True):
 
     def is_for(self, scope: str) -> bool:
         """Whether it was asked for with this scope, in whatever order."""
-        return sorted(self.scope.split()) == sorted(scope.split())
+        return is_same_scope(self.scope, scope)
 
 
 def kept_in(content: bytes) -> Kept:
@@ -78,16 +84,19 @@ class TokenKeeping:
         """The entry. UnreadableTokenError."""
         if self._store is None:
             return None
-        content = yield Load(self._store.read, is_brief=True)
+        content = yield Load(self._store.read)
         if content is None:
             return None
         assert isinstance(content, bytes)  # noqa: S101 - what the driver of a flow has promised
         return kept_in(content)
 
     def lock(self, origin: str) -> Generator[Step, Answer, None]:
-        """Wait until no other process renews the token."""
+        """Wait until no other process renews the token, and writing needs nothing more that may take long."""
+        if self._store is None:
+            return
+        yield Load(self._store.prepare)
         waited = 0.0
-        while self._store is not None and not (yield Load(self._store.try_lock, is_brief=True)):
+        while not (yield Load(self._store.try_lock, is_brief=True)):
             if waited >= PATIENCE:
                 problem = f"another process has been renewing this token for {PATIENCE:.0f} seconds: end it"
                 raise CredentialsError(problem, origin=origin)
@@ -105,15 +114,11 @@ class TokenKeeping:
             yield Load(_writing(self._store, kept), is_brief=True)
 
     def keep(self, kept: Kept) -> Generator[Step, Answer, None]:
-        """Write the entry. StorageError after some tries."""
-        for pause in RETRIES:
-            try:
-                return (yield from self.mark(kept))
-            except StorageError:
-                yield Pause(pause)
-        yield from self.mark(kept)
+        """Write the entry, which came of what was sent. StorageError after some tries."""
+        if self._store is not None:
+            yield Load(_writing(self._store, kept, patiently=True), is_brief=True)
 
 
-def _writing(store: TokenStore, kept: Kept) -> Callable[[], None]:
+def _writing(store: TokenStore, kept: Kept, *, patiently: bool = False) -> Callable[[], None]:
     content = msgspec.json.encode(kept)
-    return lambda: store.write(content)
+    return lambda: store.write(content, patiently=patiently)

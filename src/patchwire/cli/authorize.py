@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.status import Status
 
 from patchwire.auth.oauth2_device import DeviceAuthorization
+from patchwire.auth.oauth2_terms import is_same_scope
 from patchwire.auth.token import Token
 from patchwire.cli import exits
 from patchwire.cli.connection import extension_option
@@ -73,16 +74,16 @@ class _AtTerminal(Person):
         self._status: Status | None = None
 
     async def open(self, url: str) -> None:
-        if not await trio.to_thread.run_sync(webbrowser.open, url, abandon_on_cancel=True):
-            exits.say("no browser could be started: open this address yourself, on this machine")
-            click.echo(url)
+        exits.say("if no browser opens, open this address yourself, on this machine:")
+        click.echo(url)
         self._wait("waiting for the browser")
+        await trio.to_thread.run_sync(webbrowser.open, url, abandon_on_cancel=True)
 
     async def pasted(self, url: str) -> str:
         exits.say("open this address in any browser, and accept:")
         click.echo(url)
         exits.say("then paste the address of the page that you were sent to, which may not load, and press return:")
-        line: str = await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+        line = "" if sys.stdin is None else await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
         if not line.strip():
             raise CredentialsError("no address was given", origin="")
         return line
@@ -113,5 +114,5 @@ def _say_kept(token: Token, oauth2: OAuth2Settings) -> None:
     renewed = ", and renewed from then on" if token.refresh_token is not None else ""
     exits.say(f"access granted: the token is kept{ends}{renewed}")
     wanted = oauth2.terms.scope
-    if token.scope is not None and sorted(token.scope.split()) != sorted(wanted.split()):
+    if token.scope is not None and not is_same_scope(token.scope, wanted):
         exits.say(f"the scope that was granted is {token.scope!r}, where {wanted!r} was asked for")

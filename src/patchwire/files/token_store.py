@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,8 @@ from patchwire.files.token_key import ENTRY, find_key, find_or_make_key
 STATE: Final = "PATCHWIRE_STATE"
 """The environment variable that names the directory for state."""
 VERSION: Final = b"\x01"
+RETRIES: Final = (0.2, 0.8, 2.0)
+"""Seconds between tries to write what will not be given again."""
 NONCE: Final = 12
 TAG: Final = 16
 MAX_CONTENT: Final = 1 << 20
@@ -49,6 +53,7 @@ class TokenStore:
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
         self.path = self._directory / f"{digest[:32]}{ENTRY}"
         self._lock: FileLock | None = None
+        self._key: bytes | None = None
 
     def read(self) -> bytes | None:
         """The content; None where there is no entry. UnreadableTokenError: damaged, or written with another key."""
@@ -65,12 +70,28 @@ class TokenStore:
             raise self._unreadable("damaged, or written with another key")
         return content
 
-    def write(self, content: bytes) -> None:
-        """Replace the entry; it is on the disk once this returns. StorageError: it is not, and the former stands."""
+    def prepare(self) -> None:
+        """Make the directory, and find or make the key, which serves until `unlock`; a keyring may ask its user."""
+        make_directory(self._directory)
+        self._key = find_or_make_key(self._directory)
+
+    def write(self, content: bytes, *, patiently: bool = False) -> None:
+        """Replace the entry; it is on the disk once this returns. StorageError: it is not, and the former stands;
+        `patiently`, after some seconds in which that did not change.
+        """
         if len(content) > MAX_CONTENT:
             raise StorageError(f"{self.path}: over 1 MiB is no token; nothing was kept")
+        for pause in RETRIES if patiently else ():
+            with suppress(StorageError):
+                self._replace(content)
+                return
+            time.sleep(pause)
+        self._replace(content)
+
+    def _replace(self, content: bytes) -> None:
         make_directory(self._directory)
-        replace(self.path, _seal(find_or_make_key(self._directory), content, self.path.name))
+        key = find_or_make_key(self._directory) if self._key is None else self._key
+        replace(self.path, _seal(key, content, self.path.name))
 
     def forget(self) -> bool:
         """Remove the entry, and what kills have left of it. Whether there was one."""
@@ -101,7 +122,7 @@ class TokenStore:
 
     def unlock(self) -> None:
         """Let go of the lock; only for who has it."""
-        lock, self._lock = self._lock, None
+        lock, self._lock, self._key = self._lock, None, None
         if lock is not None:
             lock.release()
 

@@ -29,6 +29,8 @@ class Sender:
         self._is_following = False
         self._keep_body = False
         self._sent_at = 0.0
+        self.is_sending = False
+        """Whether a request is on its way, or its answer: not while its credentials are still waited for."""
 
     def admitted(self) -> None:
         """The pace has already taken the next request into account."""
@@ -52,7 +54,7 @@ class Sender:
         was sent then.
         """
         self._keep_body = keep_body
-        self._is_following = False
+        self._is_following = self.is_sending = False
         return await self._performer.perform(request, self._exchange)
 
     async def _exchange(self, step: Send, may_go: MayGo) -> Reply | None:
@@ -67,7 +69,10 @@ class Sender:
             await self._pacer.admit()
         keep_body = self._keep_body or step.needs_body
         if not self._elsewhere.is_home(request):
-            return await self._elsewhere.exchange(request, keep_body=keep_body)
+            self.is_sending = True
+            followed = await self._elsewhere.exchange(request, keep_body=keep_body)
+            self.is_sending = False
+            return followed
         reply = await self._exchanged(request, keep_body, may_go)
         if reply is None:
             self._is_admitted = True  # the pace has counted it already
@@ -104,4 +109,7 @@ class Sender:
 
     async def _on(self, connection: Connection, request: Request, keep_body: bool) -> Reply:
         self._sent_at = trio.current_time()
-        return await connection.exchange(request, keep_body=keep_body)
+        self.is_sending = True  # and stays so where it is cancelled
+        reply = await connection.exchange(request, keep_body=keep_body)
+        self.is_sending = False
+        return reply

@@ -55,8 +55,8 @@ class Delivery(Struct):
     """The record was given up before its turn was over; if nothing may have been applied, a resume sends it."""
     unproven: bool = False
     """The answer may have come from somebody who does not know the password: nothing is sent after that."""
-    under_way: bool = False
-    """Whether an attempt is being made: its octets may be on their way."""
+    sender: Sender | None = None
+    """Who makes an attempt at the moment."""
 
     @property
     def outcome(self) -> Outcome | None:
@@ -73,7 +73,7 @@ class Delivery(Struct):
 
     def give_up(self) -> None:
         """The run is cancelled: an attempt that is under way may yet be applied."""
-        if self.under_way:
+        if self.sender is not None and self.sender.is_sending:
             self.attempts.append(_CANCELLED)
         self.unfinished = True
 
@@ -182,17 +182,17 @@ class Worker:
             identified = self._with.labels.identified(request, record.seq, number)
             if delivery.unfinished:  # given up while this task was about to go on
                 raise StoppedError
-            delivery.under_way = True  # also when it is cancelled
+            delivery.sender = self._sender  # also when it is cancelled
             reply, result = await self._sender.send(identified, keep_body=self._with.keeps_responses)
         except StoppedError:
-            delivery.under_way = False
+            delivery.sender = None
             raise
         except _STOPPING as error:
-            delivery.under_way = False
+            delivery.sender = None
             _note(error, delivery)
             delivery.attempts.append(Attempt(Outcome.NOT_SENT, Sent.NO, error=str(error)))
             return request
-        delivery.under_way = False
+        delivery.sender = None
         if result is not None:
             delivery.refusal = result.refusal
         delivery.unproven = isinstance(reply.error, UnprovenResponseError)
