@@ -7,7 +7,7 @@ from patchwire.auth.token_keeping import LOOK, PATIENCE, Kept, TokenKeeping, fin
 from patchwire.errors import CredentialsError, StorageError, UnreadableTokenError
 from tests.support.oauth2 import API, AuthorizationServer, Clock, Driver, MemoryStore, token
 
-KEPT = Kept(token("canary-access", refresh_token="canary-refresh"), "read write", "f", ("g",), 5.0)
+KEPT = Kept(token("canary-access", refresh_token="canary-refresh"), "read write", "https://as", "f", ("g",), 5.0)
 
 
 def driver() -> Driver:

@@ -170,7 +170,7 @@ class Authorizing:
         given = terms.refresh_token
         of_settings = {each for each in (self._before.access_token, terms.access_token) if each is not None}
         rejected = tuple(fingerprint(each.reveal()) for each in of_settings)
-        entry = Kept(token, terms.scope, "" if given is None else fingerprint(given.reveal()), rejected)
+        entry = Kept(token, terms.scope, terms.source, "" if given is None else fingerprint(given.reveal()), rejected)
         yield from self._keeping.keep(entry)
         return token
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from patchwire.auth.json_objects import object_in
-from patchwire.auth.oauth2_endpoint import check_endpoint
+from patchwire.auth.oauth2_endpoint import check_endpoint, is_loopback
 from patchwire.auth.pkce import METHOD
 from patchwire.errors import LocalProtocolError, RemoteProtocolError
 from patchwire.http.message import Response
@@ -92,6 +92,8 @@ def _metadata(body: bytes) -> Metadata:
 
 
 def _check_urls(metadata: Metadata) -> None:
+    if "{" in metadata.issuer:  # as Azure has it for "common" and "organizations"
+        raise ValueError(f"its issuer {metadata.issuer!r} is of no single tenant: name yours in oauth2.metadata_url")
     check_issuer(metadata.issuer)
     for name in ("token_endpoint", "authorization_endpoint", "device_authorization_endpoint"):
         url = getattr(metadata, name)
@@ -100,6 +102,8 @@ def _check_urls(metadata: Metadata) -> None:
                 check_endpoint(url)
         except LocalProtocolError as error:
             raise ValueError(f"its {name}: {error}") from None
+        if url is not None and is_loopback(url) and not is_loopback(metadata.issuer):
+            raise ValueError(f"its {name} {url!r} is on this machine, and its issuer is not")
 
 
 def _check_identity(stated: str, url: str, expected: str | None) -> None:

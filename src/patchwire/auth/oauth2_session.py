@@ -40,7 +40,7 @@ class TokenSession:
     ) -> None:
         self._exchange = exchange
         terms = exchange.terms
-        self._before = Before(terms.access_token, terms.scope) if before is None else before
+        self._before = Before(terms.access_token, terms.scope, terms.source) if before is None else before
         self._keeping = keeping
         self._origin = origin
         self._state = TokenState()
@@ -145,8 +145,8 @@ class TokenSession:
     def _read(self) -> Generator[Step, Answer, Kept | None]:
         """The entry, where it was obtained for what is wanted now."""
         kept = yield from self._if_it_can_be(self._keeping.read())
-        if kept is None:
-            return None
+        if kept is None or kept.source not in (self._exchange.terms.source, self._before.source):
+            return None  # a token is of use to those for whom it was made, and their secrets are no one else's
         self._given -= {each for each in self._given if fingerprint(each) in kept.rejected}
         wanted = self._exchange.terms.scope
         if kept.is_for(wanted) or kept.is_for(self._before.scope):
@@ -242,7 +242,7 @@ class TokenSession:
             each for each in (self._before.access_token, terms.access_token) if each is not None
         )
         rejected = tuple(fingerprint(each.reveal()) for each in of_settings if each.reveal() not in self._given)
-        return Kept(token, terms.scope, _fingerprint(terms.refresh_token), rejected)
+        return Kept(token, terms.scope, terms.source, _fingerprint(terms.refresh_token), rejected)
 
     def _refresh_token(self, kept: Kept | None) -> str | None:
         """That of the settings, until it has given another; a new one there counts again."""
@@ -250,8 +250,8 @@ class TokenSession:
         if terms.grant_type in ("client_credentials", "jwt_bearer"):
             return None
         given = terms.refresh_token
-        if kept is not None and kept.token.refresh_token is not None and kept.given == _fingerprint(given):
-            return kept.token.refresh_token
+        if kept is not None and kept.source == terms.source and kept.given == _fingerprint(given):
+            return kept.token.refresh_token or (None if given is None else given.reveal())
         return None if given is None else given.reveal()
 
     def _own_grant(self) -> MakeParameters | None:

@@ -33,6 +33,7 @@ class Before(Struct, frozen=True):
 
     access_token: Secret | None = None
     scope: str = ""
+    source: str = ""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -49,6 +50,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     issuer: str | None = None
     requires_issuer: bool = False
     """Whether the answer to an authorization request must name the issuer (RFC 9207 section 2.3)."""
+    source: str = ""
+    """Origin of the authorization server as it is configured: whose tokens these are."""
     scope: str = ""
     access_token: Secret | None = None
     """One that was obtained elsewhere."""

@@ -49,6 +49,8 @@ class Kept(Struct, frozen=True, omit_defaults=True):
     token: Token
     scope: str = ""
     """As it was asked for."""
+    source: str = ""
+    """Origin of the authorization server that has given it."""
     given: str = ""
     """Fingerprint of the refresh token of the settings then."""
     rejected: tuple[str, ...] = ()

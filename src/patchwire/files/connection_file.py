@@ -16,6 +16,7 @@ from patchwire.files.aws_chain import refuse_without_botocore
 from patchwire.files.aws_credentials import load_aws_credentials
 from patchwire.files.read import TooLongError, describe, read_at_most
 from patchwire.files.secrets import read_secret
+from patchwire.http.message import Origin, split_url
 from patchwire.settings.authentication import credentials_of
 from patchwire.settings.aws import AwsSettings
 from patchwire.settings.connection import (
@@ -25,7 +26,7 @@ from patchwire.settings.connection import (
     resolve,
     secret_references,
 )
-from patchwire.settings.oauth2 import entry_of, read_oauth2
+from patchwire.settings.oauth2 import entry_of, read_oauth2, source_of
 from patchwire.settings.overrides import Overridden, override
 from patchwire.settings.secret import reference_of
 from patchwire.settings.tls import Material
@@ -87,7 +88,7 @@ def connection_from(
     overridden = override(place, data, extension_place, extension or {})
     settings = _settings(overridden, files or {}, Path(directory))
     if settings.oauth2 is not None and extension:
-        before = _before(place, data, Path(directory))
+        before = _before(place, data, Path(directory), settings.origin)
         settings = msgspec.structs.replace(settings, oauth2=msgspec.structs.replace(settings.oauth2, **before))
     return settings
 
@@ -112,14 +113,25 @@ def _settings(overridden: Overridden, files: Mapping[str, bytes], directory: Pat
     return settings
 
 
-def _before(place: str, data: Mapping[str, Any], directory: Path) -> dict[str, Any]:
-    """What the token that is kept hangs on: the settings before they were overridden."""
-    oauth2 = read_oauth2(place, data.get("oauth2", {}))
+def _before(place: str, data: Mapping[str, Any], directory: Path, origin: Origin) -> dict[str, Any]:
+    """What the token that is kept hangs on: the settings before they were overridden. Another origin is shown none of
+    the tokens that were obtained for theirs (RFC 6750 section 5.3).
+    """
+    oauth2, base_url = read_oauth2(place, data.get("oauth2", {})), str(data.get("base_url", ""))
+    entry, scope, source = entry_of(base_url, oauth2), oauth2.scope, source_of(oauth2)
+    if not _leads_to(base_url, origin):
+        return {"before": Before(None, scope, source), "entry": f"{entry}\n{origin}"}
     key, token = "oauth2.access_token", None
     if oauth2.access_token is not None:
         token = read_secret(place, key, reference_of(place, key, oauth2.access_token), directory)
-    entry = entry_of(str(data.get("base_url", "")), oauth2)
-    return {"before": Before(token, oauth2.scope), "entry": entry}
+    return {"before": Before(token, scope, source), "entry": entry}
+
+
+def _leads_to(base_url: str, origin: Origin) -> bool:
+    try:
+        return split_url(base_url)[0] == origin
+    except LocalProtocolError:
+        return False
 
 
 def _with_place(place: str, settings: ConnectionSettings, directory: Path) -> ConnectionSettings:

@@ -75,6 +75,7 @@ class PatchClient:
     async def aclose(self) -> None:
         """Close every connection. A request that is on one of them ends with an error that says what is known."""
         self._pool.close()
+        self._elsewhere.close()
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

@@ -7,7 +7,7 @@ import msgspec
 from patchwire.errors import ConnectError, Sent
 from patchwire.http.message import Request
 from patchwire.net.body import BodySource
-from patchwire.net.connection import Reply
+from patchwire.net.connection import Connection, Reply
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.opening import open_connection
 from patchwire.net.wire_log import WireLog
@@ -22,6 +22,12 @@ class Elsewhere:
         self._settings = settings
         self._deadlines = deadlines
         self._wire_log = wire_log
+        self._open: set[Connection] = set()
+
+    def close(self) -> None:
+        """Close every connection; what is on one of them ends with an error."""
+        for connection in self._open:
+            connection.close()
 
     def is_home(self, request: Request) -> bool:
         """Whether the request goes to the origin of the settings."""
@@ -51,7 +57,9 @@ class Elsewhere:
         except ConnectError as error:
             return Reply(None, Sent.NO, error, 0, 0, False)
         self._deadlines.add(connection)
+        self._open.add(connection)
         try:
             return await connection.exchange(request, source, keep_body=keep_body)
         finally:
+            self._open.discard(connection)
             connection.close()

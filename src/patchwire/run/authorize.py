@@ -94,8 +94,8 @@ class Authorize:
         return await self._taken(self._authorizing.redeemed(request, callback.strip()))
 
     async def _in_browser(self) -> Token:
-        """Listens only while the answer is awaited (RFC 8252 section 8.3)."""
-        wanted = self._oauth2.terms.redirect_uri or f"http://127.0.0.1:0{CALLBACK}"
+        """Listens only while the answer is awaited (RFC 8252 section 8.3), at any free port unless one is set."""
+        wanted = self._oauth2.terms.redirect_uri or f"http://127.0.0.1{CALLBACK}"
         parts = urlsplit(wanted)
         if parts.scheme != "http" or not is_loopback(wanted):
             problem = "no browser of this machine ends there: use --no-browser, and paste the address"
@@ -104,7 +104,7 @@ class Authorize:
         app = CallbackApp(got.accept, got.told.set)
         async with trio.open_nursery() as nursery:
             url = await nursery.start(_listen, app, parts.hostname or "127.0.0.1", parts.port)
-            redirect_uri = wanted if self._oauth2.terms.redirect_uri else url + CALLBACK
+            redirect_uri = wanted if parts.port else f"{url}{parts.path or '/'}"
             request = await self._taken(self._authorizing.request(redirect_uri))
             got.request = request
             nursery.start_soon(self._person.open, request.url)  # a browser may stay in the foreground

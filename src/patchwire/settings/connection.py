@@ -286,7 +286,7 @@ def _oauth2(place: str, connection: ConnectionFile, secrets: dict[str, Secret]) 
         return None
     terms = terms_of(place, connection.oauth2, secrets)
     return OAuth2Settings(
-        terms, Before(terms.access_token, terms.scope), entry_of(connection.base_url, connection.oauth2)
+        terms, Before(terms.access_token, terms.scope, terms.source), entry_of(connection.base_url, connection.oauth2)
     )
 
 
@@ -324,7 +324,7 @@ def _check_urls_and_limits(place: str, connection: ConnectionFile) -> None:
         origin, target = split_url(connection.base_url)
     except LocalProtocolError as error:
         raise SettingsError(place, f"base_url: {error}") from None
-    if origin.scheme == "http" and connection.tls != TlsFile():
+    if origin.scheme == "http" and connection.tls != TlsFile() and not connection.oauth2.uses_tls:
         raise SettingsError(place, "tls: has no use with a base_url of http://; expected https://")
     _check_tls(place, connection.tls)
     fault = target_fault(target)

@@ -17,7 +17,7 @@ from patchwire.auth.oauth2_endpoint import check_endpoint, is_loopback
 from patchwire.auth.oauth2_terms import NEEDS_A_PERSON, Before, ClientAuthentication, GrantType, JwtTerms, Terms
 from patchwire.auth.secret import Secret
 from patchwire.errors import LocalProtocolError, SettingsError
-from patchwire.http.message import Origin
+from patchwire.http.message import Origin, split_url
 from patchwire.settings.faults import fault_of
 
 OAUTH2_WORDS: Final = {
@@ -76,6 +76,11 @@ class OAuth2File(Struct, frozen=True, forbid_unknown_fields=True):
     jwt: JwtFile | None = None
     authorization_parameters: dict[str, str] = {}
     access_token_parameters: dict[str, str] = {}
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the authorization server is asked over https."""
+        return any((url or "").startswith("https:") for url in (self.access_token_url, self.metadata_url))
 
     def __repr__(self) -> str:
         """A literal secret is a secret."""
@@ -152,6 +157,7 @@ def terms_of(place: str, oauth2: OAuth2File, secrets: Mapping[str, Secret]) -> T
         device_authorization_url=oauth2.device_authorization_url,
         metadata_url=oauth2.metadata_url,
         issuer=oauth2.issuer,
+        source=source_of(oauth2),
         scope=oauth2.scope,
         access_token=token,
         refresh_token=secrets.get("oauth2.refresh_token"),
@@ -165,17 +171,27 @@ def terms_of(place: str, oauth2: OAuth2File, secrets: Mapping[str, Secret]) -> T
     )
 
 
+def source_of(oauth2: OAuth2File) -> str:
+    """The origin of the authorization server; empty where nobody is ever asked, or the URL is none."""
+    try:
+        return str(split_url(oauth2.access_token_url or oauth2.metadata_url or "")[0])
+    except LocalProtocolError:
+        return ""
+
+
 def entry_of(base_url: str, oauth2: OAuth2File) -> str:
     """What names the kept token of a connection: whose it is, from whom, and for what; never for which scope."""
-    named = (
+    named: tuple[str | None, ...] = (
         base_url,
         oauth2.grant_type,
         oauth2.client_id,
         oauth2.access_token_url or oauth2.metadata_url,
         oauth2.authorization_url,
         oauth2.username,
-        None if oauth2.jwt is None else oauth2.jwt.subject,
+        *(() if oauth2.jwt is None else (oauth2.jwt.issuer, oauth2.jwt.subject)),
     )
+    if oauth2.grant_type not in NEEDS_A_PERSON:  # such as for whom the token is; who has accepted is not asked again
+        named += tuple(f"{name}={text}" for name, text in oauth2.access_token_parameters.items())
     return "\n".join(each or "" for each in named)
 
 
