@@ -792,6 +792,31 @@ def test_a_cached_token_of_another_scope_does_not_come_before_an_override() -> N
     assert world.token(session) == "canary-of-an-override"
 
 
+def test_o21_an_override_that_narrows_the_scope_narrows_every_refresh_and_leaves_the_grant_as_it_was() -> None:
+    """RFC 6749 section 6: a refresh without a scope gives all that was granted, whatever the last token had."""
+    world = World(replace(KEPT, scope="a b"))
+    world.server.rotates = True
+    before = Before(None, "a b")
+    narrowed = world.session(terms("authorization_code", scope="a"), before)
+    for _ in range(2):
+        world.clock.now += HOUR
+        world.token(narrowed)
+        assert (world.server.forms[-1]["scope"], world.store.kept.granted) == ("a", "a b")
+    other = world.session(terms("authorization_code", scope="b"), before)
+    assert world.token(other) == "access-3"
+    assert world.server.forms[-1]["scope"] == "b"
+    usual = world.session(terms("authorization_code", scope="a b"))
+    assert world.token(usual) == "access-4"
+    assert "scope" not in world.server.forms[-1]
+    assert world.store.kept.granted is None
+    assert world.token(world.session(terms("authorization_code", scope="b a"))) == "access-4"
+
+
+def test_a_scope_that_was_never_granted_still_needs_a_person_behind_an_override() -> None:
+    world = World(replace(KEPT, scope="a", granted="a b"))
+    assert "the scope has changed" in world.failure(world.session(terms("authorization_code", scope="c")))
+
+
 # --- what is not tried again
 
 

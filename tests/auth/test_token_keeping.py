@@ -44,6 +44,12 @@ def test_a_scope_is_the_same_in_whatever_order(asked: str, wanted: str, same: bo
     assert Kept(token("a"), asked).is_for(wanted) is same
 
 
+def test_a_refresh_token_gives_what_was_granted_also_behind_a_narrower_token() -> None:
+    assert Kept(token("a"), "a b").can_give("b a")
+    assert Kept(token("a"), "a", granted="a b").can_give("b a")
+    assert not Kept(token("a"), "a", granted="a b").can_give("a")
+
+
 def test_a_fingerprint_tells_secrets_apart_and_does_not_hold_them() -> None:
     assert fingerprint("canary-1") != fingerprint("canary-2")
     assert "canary" not in fingerprint("canary-1\u20ac")

@@ -153,6 +153,8 @@ class TokenSession:
             return kept
         if self._given:
             return None
+        if kept.granted is not None and (kept.can_give(wanted) or kept.can_give(self._before.scope)):
+            return replace(kept, token=replace(kept.token, expires_at=0.0))  # it is the refresh token that is of use
         change = f"the scope has changed from {kept.scope!r} to {wanted!r}"
         if self._needs_a_person:
             raise CredentialsError(f"{change}: {self._exchange.terms.remedy}", origin=self._origin)
@@ -194,7 +196,7 @@ class TokenSession:
     def _refreshed(self, refresh_token: str, kept: Kept | None) -> Generator[Step, Answer, Token]:
         """What the refresh token gives; that it is on its way is written down first."""
         terms, clock = self._exchange.terms, self._exchange.clock
-        wanted = terms.scope if kept is not None and not kept.is_for(terms.scope) else ""
+        wanted = "" if kept is None or kept.can_give(terms.scope) else terms.scope
         entry = self._entry(Token("", 0.0, refresh_token=refresh_token)) if kept is None else kept
         marked = replace(entry, spending_since=clock())
         yield from self._if_it_can_be(self._keeping.mark(marked))
@@ -206,7 +208,8 @@ class TokenSession:
             raise
         if token.refresh_token is None:
             token = replace(token, refresh_token=refresh_token)
-        yield from self._keep(self._entry(token), marked)
+        granted = (entry.scope if entry.granted is None else entry.granted) if wanted else None
+        yield from self._keep(replace(self._entry(token), granted=granted), marked)
         return token
 
     def _keep_late(self, kept: Kept, former: Kept | None) -> Generator[Step, Answer, None]:

@@ -58,9 +58,16 @@ class Kept(Struct, frozen=True, omit_defaults=True):
     spending_since: float | None = None
     """Since when its refresh token has been on its way, in Unix seconds: how that ended was not written down."""
 
+    granted: str | None = None
+    """The scope behind its refresh token, where that was not asked for: an override made it narrower for a while."""
+
     def is_for(self, scope: str) -> bool:
         """Whether it was asked for with this scope, in whatever order."""
         return is_same_scope(self.scope, scope)
+
+    def can_give(self, scope: str) -> bool:
+        """Whether its refresh token was granted with this scope, and so gives it where none is asked for."""
+        return is_same_scope(self.scope if self.granted is None else self.granted, scope)
 
 
 def kept_in(content: bytes) -> Kept:
