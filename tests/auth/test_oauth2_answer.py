@@ -161,6 +161,12 @@ def test_an_error_with_the_status_of_success_is_an_error_even_beside_a_token() -
     assert fault_of(issued("a", error="invalid_request")).code == "invalid_request"
 
 
+def test_members_that_are_null_count_as_left_out() -> None:
+    """As servers write them that name every member they know."""
+    nothing = dict.fromkeys(["error", "error_description", "expires_in", "refresh_token", "scope"])
+    assert token_of(issued("a", **nothing)) == Token("a", extra={"error": None, "error_description": None})
+
+
 def test_a_token_with_another_status_is_none() -> None:
     assert fault_of(answer({"access_token": "canary", "token_type": "Bearer"}, 400)).status == 400
 

@@ -39,7 +39,7 @@ def token_in(response: Response, request: Request, now: float, hide: Callable[[s
     TokenError says what is there instead; `hide` takes out of the server's words what must not be told.
     """
     members = members_of(response)
-    if response.status != 200 or "error" in members or "access_token" not in members:
+    if response.status != 200 or members.get("error") is not None or "access_token" not in members:
         raise error_in(response, request, hide)
     access_token, kind = members["access_token"], members.get("token_type")
     if not isinstance(kind, str):
