@@ -258,6 +258,20 @@ def test_an_old_failure_is_not_that_of_who_waits_for_another_try() -> None:
     assert stop.value.value is session.state
 
 
+def test_who_is_slow_to_hear_of_a_failure_takes_the_token_that_has_come_since() -> None:
+    world = World(KEPT, refused("invalid_scope"))
+    world.clock.now += HOUR
+    session = world.session()
+    first, second = session.current(), session.current()
+    step, _ = next(first), next(second)
+    with pytest.raises(TokenError):
+        world.finished(first, step)
+    assert world.token(session) == "access-2"
+    with pytest.raises(StopIteration) as stop:
+        second.send(None)
+    assert stop.value.value is session.state
+
+
 def test_who_waits_for_one_who_gives_up_asks_itself() -> None:
     world = World(KEPT)
     world.clock.now += HOUR

@@ -97,7 +97,8 @@ class TokenSession:
         """What fails for who asks fails for all who wait for it."""
         failures = self._failures
         yield Wait(self.generation)
-        if self._failure is not None and self._failures > failures:
+        serves = self._state.serves(self._exchange.clock())  # somebody may have had more luck since
+        if self._failure is not None and self._failures > failures and not serves:
             raise _another(self._failure)
 
     def _renewed(self) -> Generator[Step, Answer, None]:
