@@ -245,13 +245,20 @@ def test_the_endpoints_of_the_metadata_are_used() -> None:
 
 
 def test_where_nobody_names_an_endpoint_the_error_says_what_to_set() -> None:
-    with pytest.raises(CredentialsError, match="names no authorization endpoint: set oauth2.authorization_url"):
+    with pytest.raises(CredentialsError, match="no authorization endpoint is known: set oauth2.authorization_url"):
         Generate(discovering(), metadata()).request()
     it = Generate(discovering(), metadata())
-    with pytest.raises(
-        CredentialsError, match="no device authorization endpoint: set oauth2.device_authorization_url"
-    ):
+    with pytest.raises(CredentialsError, match="no device authorization endpoint is known: set oauth2.device_"):
         it.run(it.authorizing.device())
+
+
+@pytest.mark.parametrize("grant", ["authorization_code", "device_code"])
+def test_without_a_token_endpoint_nobody_is_asked_to_accept(grant: GrantType) -> None:
+    """Settings with an access token need none, until a person is to authorize."""
+    it = Generate(usual(grant, access_token_url=None))
+    with pytest.raises(CredentialsError, match="no token endpoint is known: set oauth2.access_token_url"):
+        it.run(it.authorizing.device()) if grant == "device_code" else it.request()
+    assert it.server.asked == []
 
 
 def test_o04_a_server_that_does_not_offer_s256_is_not_authorized_with() -> None:

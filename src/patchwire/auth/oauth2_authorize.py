@@ -76,6 +76,7 @@ class Authorizing:
         metadata, endpoint = self._exchange.metadata, terms.authorization_url
         if endpoint is None:
             raise self._missing("authorization endpoint", "authorization_url")
+        self._check_token_endpoint(terms)
         if metadata is not None and metadata.lacks_s256:
             problem = "the authorization server's metadata does not offer PKCE with S256, which keeps a stolen code"
             raise CredentialsError(
@@ -116,6 +117,7 @@ class Authorizing:
         terms = yield from exchange.discovered()
         if terms.device_authorization_url is None:
             raise self._missing("device authorization endpoint", "device_authorization_url")
+        self._check_token_endpoint(terms)
         request, asked_at = None, exchange.clock()
 
         def another() -> Request:
@@ -174,5 +176,10 @@ class Authorizing:
         yield from self._keeping.keep(entry)
         return token
 
+    def _check_token_endpoint(self, terms: Terms) -> None:
+        """Before anybody is asked to accept."""
+        if terms.access_token_url is None:
+            raise self._missing("token endpoint", "access_token_url")
+
     def _missing(self, what: str, key: str) -> CredentialsError:
-        return CredentialsError(f"the metadata names no {what}: set oauth2.{key}", origin=self._origin)
+        return CredentialsError(f"no {what} is known: set oauth2.{key}, or metadata_url", origin=self._origin)
