@@ -12,7 +12,7 @@ from msgspec import Struct
 from patchwire.auth.bearer import is_token
 from patchwire.auth.jws import ALGORITHMS, check_key
 from patchwire.auth.oauth2 import OF_A_TOKEN_REQUEST
-from patchwire.auth.oauth2_code import OF_AN_AUTHORIZATION_REQUEST, check_redirect_uri
+from patchwire.auth.oauth2_code import OF_AN_AUTHORIZATION_REQUEST, authorization_url, check_redirect_uri
 from patchwire.auth.oauth2_endpoint import check_endpoint, is_loopback
 from patchwire.auth.oauth2_terms import NEEDS_A_PERSON, Before, ClientAuthentication, GrantType, JwtTerms, Terms
 from patchwire.auth.secret import Secret
@@ -36,6 +36,7 @@ OF_GRANTS: Final = {
     "authorization_parameters": ("authorization_code", "device_code"),
 }
 """Keys that only these grants have a use for."""
+_visible = re.compile(r"[\x20-\x7e]*").fullmatch
 _scope = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*").fullmatch
 
 
@@ -109,7 +110,7 @@ def read_oauth2(place: str, table: object) -> OAuth2File:
     try:
         return msgspec.convert(table, OAuth2File)
     except msgspec.ValidationError as error:
-        raise SettingsError(place, f"oauth2: {fault_of(error)}") from None
+        raise SettingsError(place, _in_table(fault_of(error))) from None
 
 
 def check_oauth2(place: str, oauth2: OAuth2File) -> None:
@@ -118,10 +119,11 @@ def check_oauth2(place: str, oauth2: OAuth2File) -> None:
     if grant is None:
         raise _fault(place, "grant_type", f"missing; expected one of {', '.join(OAUTH2_WORDS['oauth2.grant_type'])}")
     for key, grants in OF_GRANTS.items():
-        if getattr(oauth2, key) and grant not in grants:
+        if getattr(oauth2, key) not in (None, {}) and grant not in grants:
             raise _fault(place, key, f'has no use with grant_type = "{grant}"')
     for key in _needed(oauth2, grant):
         raise _fault(place, key, "missing")
+    _check_texts(place, oauth2)
     for key in _URLS:
         url = getattr(oauth2, key)
         try:
@@ -134,6 +136,7 @@ def check_oauth2(place: str, oauth2: OAuth2File) -> None:
     _check_client(place, oauth2, grant)
     _check_redirect_uri(place, oauth2)
     _check_parameters(place, oauth2)
+    _check_authorization_url(place, oauth2)
 
 
 def terms_of(place: str, oauth2: OAuth2File, secrets: Mapping[str, Secret]) -> Terms:
@@ -141,8 +144,8 @@ def terms_of(place: str, oauth2: OAuth2File, secrets: Mapping[str, Secret]) -> T
     assert oauth2.grant_type is not None  # noqa: S101 - it was checked
     jwt = _jwt(place, oauth2, secrets)
     token = secrets.get("oauth2.access_token")
-    if token is not None and not is_token(token.reveal()):
-        raise _fault(place, "access_token", "holds a character that no token may have (RFC 6750 section 2.1)")
+    if token is not None:
+        check_token(place, token)
     parameters = tuple(
         (name, secrets.get(f"oauth2.access_token_parameters.{name}", Secret(text)))
         for name, text in oauth2.access_token_parameters.items()
@@ -179,6 +182,13 @@ def source_of(oauth2: OAuth2File) -> str:
         return ""
 
 
+def check_token(place: str, token: Secret) -> None:
+    """SettingsError where no request can carry the access token of the settings."""
+    if not is_token(token.reveal()):
+        problem = "is empty, or holds a character that no token may have (RFC 6750 section 2.1)"
+        raise _fault(place, "access_token", problem)
+
+
 def entry_of(base_url: str, oauth2: OAuth2File) -> str:
     """What names the kept token of a connection: whose it is, from whom, and for what; never for which scope."""
     named: tuple[str | None, ...] = (
@@ -210,12 +220,25 @@ def _needed(oauth2: OAuth2File, grant: GrantType) -> Iterable[str]:
     if oauth2.metadata_url is not None:
         return
     is_asked_never = grant in NEEDS_A_PERSON and oauth2.access_token is not None and oauth2.refresh_token is None
-    if oauth2.access_token_url is None and not is_asked_never:
+    is_asked_first = oauth2.authorization_url is not None or oauth2.device_authorization_url is not None
+    if oauth2.access_token_url is None and (is_asked_first or not is_asked_never):
         yield "access_token_url"
     if grant == "authorization_code" and oauth2.authorization_url is None and not has_token:
         yield "authorization_url"
     if grant == "device_code" and oauth2.device_authorization_url is None and not has_token:
         yield "device_authorization_url"
+
+
+def _check_texts(place: str, oauth2: OAuth2File) -> None:
+    """What is sent as it is must be something, and a client's id what RFC 6749 appendix A.1 lets it be."""
+    jwt = oauth2.jwt or JwtFile()
+    texts = {"client_id": oauth2.client_id, "username": oauth2.username}
+    texts |= {f"jwt.{key}": getattr(jwt, key) for key in ("key_id", "issuer", "subject", "audience")}
+    for key, text in texts.items():
+        if text == "":
+            raise _fault(place, key, "is empty")
+    if not _visible(oauth2.client_id or ""):
+        raise _fault(place, "client_id", "expected printable ASCII (RFC 6749 appendix A.1)")
 
 
 def _check_client(place: str, oauth2: OAuth2File, grant: GrantType) -> None:
@@ -224,23 +247,50 @@ def _check_client(place: str, oauth2: OAuth2File, grant: GrantType) -> None:
         raise _fault(place, "client_secret", f'missing; client_authentication = "{how}" needs it')
     if how in ("none", "private_key_jwt") and oauth2.client_secret is not None:
         raise _fault(place, "client_secret", f'has no use with client_authentication = "{how}"')
+    if grant == "client_credentials" and oauth2.client_authentication is None and oauth2.client_secret is None:
+        remedy = 'or say client_authentication = "private_key_jwt", or "none" where a certificate tells who asks'
+        raise _fault(place, "client_secret", f"missing; give it, {remedy}")
     if how != "none" and oauth2.client_id is None:
         raise _fault(place, "client_id", f'missing; client_authentication = "{how}" needs it')
-    needs_key = grant == "jwt_bearer" or how == "private_key_jwt"
-    if needs_key and (oauth2.jwt is None or oauth2.jwt.key is None):
-        who = 'grant_type = "jwt_bearer"' if grant == "jwt_bearer" else 'client_authentication = "private_key_jwt"'
+    _check_jwt(place, oauth2, grant, how)
+
+
+def _check_jwt(place: str, oauth2: OAuth2File, grant: GrantType, how: ClientAuthentication) -> None:
+    """There is one key, which signs the assertion that is the grant, and the one that authenticates the client."""
+    jwt, is_grant, with_secret = oauth2.jwt, grant == "jwt_bearer", how == "client_secret_jwt"
+    if is_grant and with_secret:
+        problem = 'cannot be "client_secret_jwt" with grant_type = "jwt_bearer", whose key is another'
+        raise _fault(place, "client_authentication", problem)
+    needs_key = is_grant or how == "private_key_jwt"
+    if needs_key and (jwt is None or jwt.key is None):
+        who = 'grant_type = "jwt_bearer"' if is_grant else 'client_authentication = "private_key_jwt"'
         raise _fault(place, "jwt.key", f"missing; {who} needs it")
-    if oauth2.jwt is None:
+    if jwt is None:
         return
-    if not needs_key and how != "client_secret_jwt":
+    if not needs_key and not with_secret:
         raise _fault(place, "jwt", f'has no use with grant_type = "{grant}" and client_authentication = "{how}"')
-    if grant == "jwt_bearer" and oauth2.jwt.issuer is None and oauth2.client_id is None:
+    if with_secret and jwt.key is not None:
+        raise _fault(place, "jwt.key", f'has no use with client_authentication = "{how}", which signs with the secret')
+    if is_grant and jwt.issuer is None and oauth2.client_id is None:
         raise _fault(place, "jwt.issuer", "missing; where there is no client_id it is needed")
-    if oauth2.jwt.algorithm is not None and oauth2.jwt.algorithm not in ALGORITHMS:
-        known = ", ".join(ALGORITHMS)
-        raise _fault(place, "jwt.algorithm", f"expected one of {known}, got {oauth2.jwt.algorithm!r}")
-    if not 1 <= oauth2.jwt.lifetime <= 86_400:
-        raise _fault(place, "jwt.lifetime", f"expected 1 to 86400 seconds, got {oauth2.jwt.lifetime}")
+    for key in ("issuer", "subject"):
+        if not is_grant and getattr(jwt, key) not in (None, oauth2.client_id):
+            problem = "has no use; the assertion that authenticates a client names client_id (RFC 7523 section 3)"
+            raise _fault(place, f"jwt.{key}", problem)
+    _check_algorithm(place, jwt, how)
+    if not 1 <= jwt.lifetime <= 86_400:
+        raise _fault(place, "jwt.lifetime", f"expected 1 to 86400 seconds, got {jwt.lifetime}")
+
+
+def _check_algorithm(place: str, jwt: JwtFile, how: ClientAuthentication) -> None:
+    """OpenID Connect Core section 9 says which signs with a secret, and which with a private key."""
+    known = [
+        each
+        for each in ALGORITHMS
+        if how not in ("client_secret_jwt", "private_key_jwt") or each.startswith("HS") == (how == "client_secret_jwt")
+    ]
+    if jwt.algorithm is not None and jwt.algorithm not in known:
+        raise _fault(place, "jwt.algorithm", f"expected one of {', '.join(known)}, got {jwt.algorithm!r}")
 
 
 def _check_redirect_uri(place: str, oauth2: OAuth2File) -> None:
@@ -253,13 +303,33 @@ def _check_redirect_uri(place: str, oauth2: OAuth2File) -> None:
 
 
 def _check_parameters(place: str, oauth2: OAuth2File) -> None:
+    # The request for a device code authenticates the client, as that for a token does.
+    of_device = OF_A_TOKEN_REQUEST if oauth2.grant_type == "device_code" else ()
     for table, taken in (
         ("access_token_parameters", OF_A_TOKEN_REQUEST),
-        ("authorization_parameters", OF_AN_AUTHORIZATION_REQUEST),
+        ("authorization_parameters", {*OF_AN_AUTHORIZATION_REQUEST, *of_device}),
     ):
         for name in getattr(oauth2, table):
             if name in taken:
                 raise _fault(place, f"{table}.{name}", "is set by patchwire, and must not stand twice")
+
+
+def _check_authorization_url(place: str, oauth2: OAuth2File) -> None:
+    """Whether a URL can be made of all that goes into it."""
+    if oauth2.authorization_url is None:
+        return
+    try:
+        authorization_url(
+            oauth2.authorization_url,
+            client_id=oauth2.client_id or "",
+            redirect_uri=oauth2.redirect_uri or "http://127.0.0.1/",
+            scope=oauth2.scope,
+            state="state",
+            verifier="verifier" * 6,
+            parameters=oauth2.authorization_parameters,
+        )
+    except LocalProtocolError as error:
+        raise _fault(place, "authorization_url", str(error)) from None
 
 
 def _jwt(place: str, oauth2: OAuth2File, secrets: Mapping[str, Secret]) -> JwtTerms | None:
@@ -268,13 +338,19 @@ def _jwt(place: str, oauth2: OAuth2File, secrets: Mapping[str, Secret]) -> JwtTe
     if oauth2.jwt is None and not with_secret:
         return None
     jwt = oauth2.jwt or JwtFile()
-    key = secrets.get("oauth2.jwt.key") or secrets["oauth2.client_secret"]
-    algorithm = jwt.algorithm or ("HS256" if with_secret and jwt.key is None else "RS256")
+    name = "client_secret" if with_secret else "jwt.key"
+    key = secrets[f"oauth2.{name}"]
+    algorithm = jwt.algorithm or ("HS256" if with_secret else "RS256")
     try:
         check_key(key.reveal(), algorithm)
     except LocalProtocolError as error:
-        raise _fault(place, "jwt.key", str(error)) from None
+        raise _fault(place, name, str(error)) from None
     return JwtTerms(key, algorithm, jwt.key_id, jwt.issuer, jwt.subject, jwt.audience, jwt.lifetime)
+
+
+def _in_table(fault: str) -> str:
+    """What msgspec says of the table itself begins with no key of it."""
+    return f"oauth2: {fault}" if fault.startswith("expected") else f"oauth2.{fault}"
 
 
 def _fault(place: str, key: str, problem: str) -> SettingsError:
