@@ -77,6 +77,17 @@ def test_o30_an_issuer_is_https_without_query_or_fragment(issuer: str, reason: s
     assert reason in refusal(document(issuer=issuer), issuer=issuer)
 
 
+def test_metadata_for_any_tenant_name_none_and_the_remedy_is_told() -> None:
+    issuer = "https://login.example/{tenantid}/v2.0"
+    assert "is of no single tenant: name yours in oauth2.metadata_url" in refusal(document(issuer=issuer))
+
+
+@pytest.mark.parametrize("name", ["token_endpoint", "authorization_endpoint", "device_authorization_endpoint"])
+def test_metadata_of_another_machine_name_nothing_on_this_one(name: str) -> None:
+    said = refusal(document(**{name: "http://127.0.0.1:2375/x"}))
+    assert f"its {name} 'http://127.0.0.1:2375/x' is on this machine, and its issuer is not" in said
+
+
 # --- what it says
 
 
@@ -84,7 +95,7 @@ def test_the_members_are_read_and_unknown_ones_ignored() -> None:
     found = metadata_in(
         document(
             authorization_endpoint=f"{ISSUER}/authorize?a=b",
-            device_authorization_endpoint="http://127.0.0.1:1/device",
+            device_authorization_endpoint="https://devices.example/device",
             code_challenge_methods_supported=["plain", "S256"],
             token_endpoint_auth_methods_supported=["private_key_jwt"],
             authorization_response_iss_parameter_supported=True,
@@ -97,7 +108,7 @@ def test_the_members_are_read_and_unknown_ones_ignored() -> None:
         ISSUER,
         f"{ISSUER}/token",
         f"{ISSUER}/authorize?a=b",
-        "http://127.0.0.1:1/device",
+        "https://devices.example/device",
         ("plain", "S256"),
         ("private_key_jwt",),
         True,

@@ -259,14 +259,14 @@ def test_an_old_failure_is_not_that_of_who_waits_for_another_try() -> None:
 
 
 def test_who_is_slow_to_hear_of_a_failure_takes_the_token_that_has_come_since() -> None:
-    world = World(KEPT, refused("invalid_scope"))
+    world = World(KEPT, *[Response(503)] * 4)
     world.clock.now += HOUR
     session = world.session()
     first, second = session.current(), session.current()
     step, _ = next(first), next(second)
     with pytest.raises(TokenError):
         world.finished(first, step)
-    assert world.token(session) == "access-2"
+    assert world.token(session) == "access-5"
     with pytest.raises(StopIteration) as stop:
         second.send(None)
     assert stop.value.value is session.state

@@ -9,12 +9,16 @@ from patchwire.auth.aws_flow import AwsAuthentication
 from patchwire.auth.basic import BasicAuthentication
 from patchwire.auth.digest_flow import DigestAuthentication
 from patchwire.auth.flow import Authentication, Load, NoAuthentication, Send
+from patchwire.auth.oauth2_flow import OAuth2Authentication
 from patchwire.auth.secret import Secret
+from patchwire.auth.token import Token
+from patchwire.auth.token_keeping import Kept
 from patchwire.errors import LocalProtocolError
 from patchwire.http.message import request_to
 from patchwire.settings.authentication import Sources, authentication_for
 from patchwire.settings.aws import AwsSettings
 from patchwire.settings.connection import ConnectionSettings, parse_connection, resolve
+from tests.support.oauth2 import MemoryStore
 
 BASIC = {"base_url": "http://h", "authentication": "basic", "user": "svc", "password": "env:X"}
 
@@ -97,3 +101,46 @@ def test_aws_loads_the_credentials_that_stand_elsewhere() -> None:
     step = flow.send(step.read())
     assert isinstance(step, Send)
     assert (asked, step.request.header(b"x-amz-security-token")) == (["crm"], b"t")
+
+
+OAUTH2 = {
+    "base_url": "http://h",
+    "authentication": "oauth2",
+    "oauth2": {
+        "grant_type": "password",
+        "client_id": "app",
+        "access_token_url": "https://as.example/token",
+        "username": "ada",
+        "password": "env:X",
+    },
+}
+
+
+def test_oauth2_has_the_token_of_its_entry_and_asks_on_the_terms_of_the_connection() -> None:
+    settings = resolve("c", parse_connection("c", OAUTH2), {"oauth2.password": Secret("canary")})
+    assert settings.oauth2 is not None
+    opened: list[str] = []
+
+    def open_store(entry: str) -> MemoryStore:
+        opened.append(entry)
+        return MemoryStore(Kept(Token("kept"), source="https://as.example"))
+
+    def nothing(aws: AwsSettings) -> AwsCredentials:
+        raise AssertionError("nothing is to be loaded")
+
+    sources = Sources(lambda: "unique", lambda: 1_440_938_160.0, nothing, open_store)
+    authentication = authentication_for(settings, sources)
+    assert isinstance(authentication, OAuth2Authentication)
+    assert opened == [settings.oauth2.entry]
+    assert "canary" not in repr(authentication)
+    step = next(authentication.flow(request_to("PATCH", "http://h/a")))
+    assert isinstance(step, Send)
+    assert step.request.header(b"authorization") is None, "it is not preemptive"
+
+
+def test_what_is_not_advised_is_told_of_a_token_in_the_clear_and_of_a_password() -> None:
+    settings = resolve("c", parse_connection("c", OAUTH2), {"oauth2.password": Secret("canary")})
+    plain, password = settings.doubts()
+    assert plain.startswith("the token goes over plain http")
+    assert password.startswith("the password grant")
+    assert list(resolve("c", parse_connection("c", BASIC), {"password": Secret("canary")}).doubts()) == []

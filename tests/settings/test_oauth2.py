@@ -151,12 +151,13 @@ def test_terms_hold_what_was_written_and_what_its_secrets_are() -> None:
     assert settings.terms == Terms(
         grant_type="authorization_code", client_id="app", client_secret=Secret("canary-s"),
         client_authentication="basic", authorization_url=CODE["authorization_url"], access_token_url=TOKENS,
-        issuer="https://as.example", scope="a b", access_token=Secret("canary-t"), refresh_token=Secret("canary-r"),
+        issuer="https://as.example", source="https://as.example", scope="a b",
+        access_token=Secret("canary-t"), refresh_token=Secret("canary-r"),
         redirect_uri="https://app.example/cb", authorization_parameters=(("prompt", "login"),),
         access_token_parameters=(("a", Secret("1")), ("b", Secret("canary-s"))),
         remedy="run patchwire authorize c.toml",
     )  # fmt: skip
-    assert settings.before == Before(Secret("canary-t"), "a b")
+    assert settings.before == Before(Secret("canary-t"), "a b", "https://as.example")
 
 
 def test_a_clients_assertion_is_signed_with_its_secret_where_that_is_what_it_has() -> None:

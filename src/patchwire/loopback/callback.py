@@ -12,7 +12,6 @@ from typing import Final
 from patchwire.http.message import Request, Response
 from patchwire.loopback.app import Change
 from patchwire.loopback.documents import Document
-from patchwire.loopback.oauth_answers import NO_STORE
 from patchwire.loopback.pages import message_page, page
 from patchwire.loopback.responses import finished
 
@@ -61,7 +60,7 @@ class CallbackApp:
             text = f"{problem} patchwire goes on waiting for the right one."
             return message_page("Not this one", text, 400, tone="bad")
         self._is_taken = True
-        return Response(303, ((b"Location", RESULT.encode("ascii")), NO_STORE))
+        return page("One moment", "", 303, headers=((b"Location", RESULT.encode("ascii")),))
 
     def _result(self, request: Request) -> Response:
         if not self._is_taken:
