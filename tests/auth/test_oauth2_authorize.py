@@ -366,6 +366,12 @@ def test_a_device_code_that_ended_while_nobody_answered_says_that() -> None:
     assert len(it.server.asked) < 10
 
 
+def test_a_device_code_that_ended_after_answers_says_that_nobody_accepted() -> None:
+    it = Generate(usual("device_code"), *[TIMEOUT] * 4, *[PENDING] * 100)
+    with pytest.raises(CredentialsError, match="nobody accepted before the code ended"):
+        polled(it)
+
+
 def test_a_device_whose_token_cannot_be_kept_is_told() -> None:
     it = Generate(usual("device_code"))
     it.store.broken = {"write"}

@@ -314,6 +314,17 @@ def test_metadata_that_must_not_be_used_is_an_error_and_no_token_is_asked_for(re
     assert asking.token().access_token == "access-3", "it may be mended while the run goes on"
 
 
+def test_o29_metadata_of_another_issuer_than_the_settings_expect_is_not_used() -> None:
+    elsewhere = f"{SERVER}/metadata"
+    for issuer, is_good in ((SERVER, True), (f"{SERVER}/", False), (None, False)):
+        asking = Asking(document(), of=terms(access_token_url=None, metadata_url=elsewhere, issuer=issuer))
+        if is_good:
+            assert asking.token().access_token == "access-2"
+            continue
+        with pytest.raises(CredentialsError, match="no metadata of an authorization server that can be used"):
+            asking.token()
+
+
 def test_metadata_of_a_server_that_is_busy_is_asked_for_again() -> None:
     asking = Asking(BUSY, LOST, document(), of=terms(access_token_url=None, metadata_url=METADATA))
     asking.token(once=True)
