@@ -115,17 +115,6 @@ def test_the_members_are_read_and_unknown_ones_ignored() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["token_endpoint", "authorization_endpoint", "device_authorization_endpoint"])
-def test_the_metadata_of_another_machine_may_not_name_this_one(name: str) -> None:
-    assert f"its {name} 'http://127.0.0.1:1/x' is on this machine" in refusal(
-        document(**{name: "http://127.0.0.1:1/x"})
-    )
-
-
-def test_metadata_for_any_tenant_name_no_issuer_that_could_be_checked() -> None:
-    assert "is of no single tenant" in refusal(document(issuer="https://login.example/{tenantid}/v2.0"))
-
-
 def test_members_that_are_missing_or_null_have_their_defaults() -> None:
     expected = Metadata(ISSUER, f"{ISSUER}/token")
     assert metadata_in(document(), URL, None) == expected

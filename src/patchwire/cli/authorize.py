@@ -17,7 +17,7 @@ from patchwire.auth.token import Token
 from patchwire.cli import exits
 from patchwire.cli.connection import extension_option
 from patchwire.cli.terminal import is_terminal, printable
-from patchwire.cli.trio_run import interruptible_run
+from patchwire.cli.trio_run import trio_run
 from patchwire.errors import CredentialsError, SettingsError
 from patchwire.files.connection_file import load_connection
 from patchwire.files.token_store import TokenStore
@@ -54,7 +54,7 @@ def authorize(
     person = _AtTerminal()
     authorization = Authorize(settings, person, exits.log_line if verbose else None)
     try:
-        token = interruptible_run(_run, authorization, not no_browser, timeout)
+        token = trio_run(_run, authorization, not no_browser, timeout)
     except trio.TooSlowError:
         raise CredentialsError(f"nobody accepted within {timeout:g} seconds", origin=str(settings.origin)) from None
     finally:

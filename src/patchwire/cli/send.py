@@ -12,7 +12,7 @@ from rich.console import Console
 from patchwire.cli import exits
 from patchwire.cli.connection import extension_option
 from patchwire.cli.terminal import is_terminal, printable
-from patchwire.cli.trio_run import interruptible_run
+from patchwire.cli.trio_run import trio_run
 from patchwire.delivery.outcome import Outcome, outcome_of
 from patchwire.delivery.request import RequestMaker, implied_media_type
 from patchwire.errors import InputError, LocalProtocolError, RemoteProtocolError, StorageError, TransportError
@@ -76,7 +76,7 @@ def send(
             query=_pairs("--query", query, "="),
             headers=_pairs("--header", header, ":"),
         )
-        response = interruptible_run(_send, settings, request, exits.log_line if verbose else None)
+        response = trio_run(_send, settings, request, exits.log_line if verbose else None)
     except LocalProtocolError as error:
         raise InputError("send", str(error)) from None
     except (TransportError, RemoteProtocolError) as error:
