@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from tests.support.chromium import StandIn, Visit, browser_stand_in, needs_chromium, visit
 from tests.support.commands import running, without_traceback
-from tests.support.holding import holder
+from tests.support.holding import Holder, holder
 from tests.support.jws_keys import ec_key, pem_of
 from tests.support.oidc_provider import (
     BASIC,
@@ -365,12 +366,7 @@ def test_after_a_kill_in_the_midst_of_a_refresh_the_next_goes_on_or_says_whom_to
     hasty: OidcProvider, tmp_path: Path, held: Literal["request", "answer"]
 ) -> None:
     with holder(hasty.port, held) as proxy:
-        endpoints = {
-            "metadata_url": "",
-            "authorization_url": hasty.authorization_endpoint,
-            "access_token_url": f"{proxy.base_url}/token",
-        }
-        files = connection(tmp_path, hasty, NATIVE, "authorization_code", **endpoints)
+        files = behind(proxy, hasty, tmp_path)
         assert authorized_by_pasting(files, hasty.approved).returncode == 0
         time.sleep(ENDED)
         command = ("send", files.connection, "/things/1", "--body", BODY)
@@ -388,6 +384,39 @@ def test_after_a_kill_in_the_midst_of_a_refresh_the_next_goes_on_or_says_whom_to
             assert line.endswith(f" may have spent the grant: run patchwire authorize {files.connection}")
             assert authorized_by_pasting(files, hasty.approved).returncode == 0
             assert files.send("/things/1").returncode == 0
+
+
+@pytest.mark.parametrize("interrupted", ["send", "batch"])
+def test_who_is_interrupted_in_the_midst_of_a_refresh_keeps_the_token_that_still_comes(
+    hasty: OidcProvider, tmp_path: Path, interrupted: str
+) -> None:
+    with holder(hasty.port, "answer") as proxy:
+        files = behind(proxy, hasty, tmp_path)
+        files.write(things(20))
+        assert authorized_by_pasting(files, hasty.approved).returncode == 0
+        time.sleep(ENDED)
+        start = len(hasty.token_requests())
+        send = ("send", str(files.connection), "/things/1", "--body", BODY)
+        command = send if interrupted == "send" else files.batch_command()
+        with running(*command, env=files.environment(), stderr=subprocess.DEVNULL) as process:
+            assert proxy.holds.wait(30)
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            proxy.end.set()
+            assert process.wait(30) == 130
+        time.sleep(ENDED)
+        assert files.send("/things/1").returncode == 0
+    assert asked_since(hasty, start) == [("refresh_token", 200)] * 2
+
+
+def behind(proxy: Holder, server: OidcProvider, directory: Path) -> TokenFiles:
+    """A connection that asks for tokens through the proxy; the metadata would name another endpoint."""
+    endpoints = {
+        "metadata_url": "",
+        "authorization_url": server.authorization_endpoint,
+        "access_token_url": f"{proxy.base_url}/token",
+    }
+    return connection(directory, server, NATIVE, "authorization_code", **endpoints)
 
 
 # --- secrets

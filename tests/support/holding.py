@@ -16,16 +16,17 @@ HELD_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Holder:
-    """Where the proxy is, and whether it holds what it is to hold."""
+    """Where the proxy is, whether it holds what it is to hold, and when it lets go of that."""
 
     base_url: str
     holds: threading.Event
+    end: threading.Event
 
 
 @contextmanager
 def holder(port: int, what: Literal["request", "answer"]) -> Iterator[Holder]:
-    """Yield a proxy in front of a port of 127.0.0.1, which lets the first refresh no further until the end: the
-    request does not arrive, or its answer does not. All else goes through, one after the other.
+    """Yield a proxy in front of a port of 127.0.0.1, which lets the first refresh no further until `end` is set, as it
+    is at the latest on the way out: the request does not arrive, or its answer does not. All else goes through.
     """
     holds, end = threading.Event(), threading.Event()
     refreshes: list[bytes] = []
@@ -47,6 +48,6 @@ def holder(port: int, what: Literal["request", "answer"]) -> Iterator[Holder]:
 
     with meddler(port, answer, change_body=request) as base_url:
         try:
-            yield Holder(base_url, holds)
+            yield Holder(base_url, holds, end)
         finally:
             end.set()
