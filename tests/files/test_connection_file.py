@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 from patchwire import load_connection
+from patchwire.auth.oauth2_terms import Before
+from patchwire.auth.secret import Secret
 from patchwire.errors import SettingsError
+from patchwire.files.connection_file import connection_from
+from patchwire.settings.connection import ConnectionSettings
+from patchwire.settings.oauth2 import OAuth2Settings
 from tests.support.certificates import self_signed
 from tests.support.pipes import endless, filled
 
@@ -216,3 +221,165 @@ def test_the_chain_is_not_asked_when_a_connection_is_loaded(tmp_path: Path) -> N
     aws = load_connection(write(tmp_path, AWS + 'credentials = "chain"\nprofile = "none"')).aws
     assert aws is not None
     assert (aws.credentials, aws.profile) == ("chain", "none")
+
+
+# --- extensions
+
+OAUTH2 = """base_url = "https://h"
+authentication = "oauth2"
+{top}
+[oauth2]
+grant_type = "authorization_code"
+client_id = "app"
+authorization_url = "https://as.example/authorize"
+access_token_url = "https://as.example/token"
+scope = "read"
+{oauth2}
+[extensions]
+extensible = ["base_url", "authentication", "user", "password", "headers", "tls.trust", "oauth2.client_id",
+    "oauth2.scope", "oauth2.access_token", "oauth2.refresh_token", "oauth2.client_secret"]
+"""
+EXTENSIBLE = '[extensions]\nextensible = ["base_url", "user", "password", "headers.X-Api-Key", "tls.trust"]\n'
+
+
+def extended(directory: Path, text: str, extension: str) -> ConnectionSettings:
+    (directory / "envs").mkdir(exist_ok=True)
+    (directory / "envs" / "prod.toml").write_text(extension, "utf-8")
+    return load_connection(write(directory, text), directory / "envs" / "prod.toml")
+
+
+def extension_refusal(directory: Path, text: str, extension: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        extended(directory, text, extension)
+    said = str(caught.value)
+    assert said.isprintable()
+    assert "canary" not in said
+    return said.replace(str(directory), "{}")
+
+
+def test_an_extension_file_gives_other_values(tmp_path: Path) -> None:
+    extension = 'base_url = "http://i/v2"\nuser = "other"\n[headers]\nX-Api-Key = "literal:canary"\n'
+    settings = extended(tmp_path, BASIC + 'password = "literal:p"\n' + EXTENSIBLE, extension)
+    assert (str(settings.origin), settings.base_path, settings.user) == ("http://i", b"/v2", "other")
+    assert [(name, value.reveal()) for name, value in settings.headers] == [(b"X-Api-Key", "canary")]
+    assert settings.secret_fields == {b"x-api-key"}
+    assert settings.identity.startswith("http://i/v2\n")
+
+
+def test_paths_in_an_extension_are_relative_to_the_connection_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("right", "utf-8")
+    (tmp_path / "envs").mkdir()
+    (tmp_path / "envs" / "secret").write_text("wrong", "utf-8")
+    settings = extended(tmp_path, BASIC + EXTENSIBLE, 'password = "file:secret"')
+    assert settings.password.reveal() == "right"
+
+
+@pytest.mark.parametrize(
+    ("extension", "problem"),
+    [
+        ("base_url = ", "{}/envs/prod.toml: not valid TOML: "),
+        ('password = "canary"', "{}/envs/prod.toml: password: a secret must not stand here as bare text; write it as"),
+        ('password = "env:PATCHWIRE_NOT_SET"', "{}/envs/prod.toml: password: the environment variable PATCHWIRE_NOT_"),
+        ('password = "file:none"', "{}/envs/prod.toml: password: {}/none: no such file or directory"),
+        ('password = "literal:canary\\u0001"', "{}/crm.toml with {}/envs/prod.toml: the password holds a control cha"),
+        ('[headers]\nX-Api-Key = "literal:canary\\n"', "{}/envs/prod.toml: headers.X-Api-Key: field 'X-Api-Key': cha"),
+        ('base_url = "http://h/ "', "{}/envs/prod.toml: base_url: 'http://h/ ' is no URL"),
+        ('[limits]\nread_timeout = 1', "{}/envs/prod.toml: limits.read_timeout: is not extensible; in {}/crm.toml ex"),
+        ('[extensions]\nextensible = ["limits.read_timeout"]', "{}/envs/prod.toml: 'extensions.extensible' is no key"),
+        ('user = "a:b"', "{}/envs/prod.toml: user: a user name must not hold a colon"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_an_extension_names_its_file_and_the_key(tmp_path: Path, extension: str, problem: str) -> None:
+    said = extension_refusal(tmp_path, BASIC + 'password = "literal:p"\n' + EXTENSIBLE, extension)
+    assert said.startswith(problem), said
+
+
+def test_a_certificate_of_an_extension_that_is_missing_is_named_with_its_file(tmp_path: Path) -> None:
+    text = BASIC.replace("http:", "https:") + 'password = "literal:p"\n' + EXTENSIBLE
+    said = extension_refusal(tmp_path, text, '[tls]\ntrust = ["none.pem"]')
+    assert said == "{}/envs/prod.toml: tls.trust[0]: {}/none.pem: no such file or directory"
+
+
+def test_a_secret_of_the_connection_that_is_missing_is_its_own_fault_beside_an_extension(tmp_path: Path) -> None:
+    text = BASIC + 'password = "env:PATCHWIRE_NOT_SET"\n' + EXTENSIBLE
+    said = extension_refusal(tmp_path, text, 'user = "other"')
+    assert said.startswith("{}/crm.toml: password: the environment variable PATCHWIRE_NOT_SET is not set")
+
+
+def test_a_key_that_is_not_known_as_extensible_is_told_without_an_extension_too(tmp_path: Path) -> None:
+    path = write(tmp_path, 'base_url = "http://h"\n[extensions]\nextensible = ["usr"]')
+    with pytest.raises(SettingsError, match=r"extensions\.extensible: 'usr' is no key that can be overridden; known"):
+        load_connection(path)
+
+
+def oauth2_of(settings: ConnectionSettings) -> OAuth2Settings:
+    assert settings.oauth2 is not None
+    return settings.oauth2
+
+
+def test_the_kept_token_is_that_of_the_settings_before_their_overrides(tmp_path: Path) -> None:
+    text = OAUTH2.format(top="", oauth2='access_token = "literal:before"')
+    plain = oauth2_of(load_connection(write(tmp_path, text)))
+    extension = 'base_url = "https://i"\n[oauth2]\nclient_id = "b"\nscope = "w"\naccess_token = "literal:after"'
+    found = oauth2_of(extended(tmp_path, text, extension))
+    assert found.entry == plain.entry
+    assert found.before == plain.before == Before(Secret("before"), "read")
+    assert (found.terms.client_id, found.terms.scope, found.terms.access_token) == ("b", "w", Secret("after"))
+    assert plain.terms.remedy == f"run patchwire authorize {tmp_path}/crm.toml"
+    assert found.terms.remedy == f"{plain.terms.remedy} --extension {tmp_path}/envs/prod.toml"
+
+
+def test_without_a_token_of_its_own_the_connection_has_none_before_the_overrides(tmp_path: Path) -> None:
+    found = oauth2_of(extended(tmp_path, OAUTH2.format(top="", oauth2=""), '[oauth2]\naccess_token = "literal:t"'))
+    assert found.before == Before(None, "read")
+
+
+def test_a_token_that_another_takes_the_place_of_need_not_be_within_reach(tmp_path: Path) -> None:
+    text = OAUTH2.format(top="", oauth2='access_token = "env:PATCHWIRE_NOT_SET"')
+    found = oauth2_of(extended(tmp_path, text, '[oauth2]\naccess_token = "literal:after"'))
+    assert (found.before.access_token, found.terms.access_token) == (None, Secret("after"))
+
+
+@pytest.mark.parametrize(
+    ("token", "problem"),
+    [("canary", "a secret must not stand here as bare text"), ("literal:canary b", "is empty, or holds a character")],
+)
+def test_a_token_that_cannot_be_is_refused_also_where_another_takes_its_place(
+    tmp_path: Path, token: str, problem: str
+) -> None:
+    text = OAUTH2.format(top="", oauth2=f'access_token = "{token}"')
+    said = extension_refusal(tmp_path, text, '[oauth2]\naccess_token = "literal:after"')
+    assert said.startswith(f"{{}}/crm.toml: oauth2.access_token: {problem}")
+
+
+def test_a_token_from_a_pipe_is_read_once_also_with_an_extension(tmp_path: Path) -> None:
+    text = OAUTH2.format(top="", oauth2='access_token = "file:token"')
+    with filled(tmp_path / "token", b"from-pipe\n"):
+        found = oauth2_of(extended(tmp_path, text, '[oauth2]\nscope = "w"'))
+    assert found.before == Before(Secret("from-pipe"), "read")
+
+
+def test_authentication_may_be_overridden_and_what_served_the_other_is_left_out(tmp_path: Path) -> None:
+    extension = 'authentication = "basic"\nuser = "u"\npassword = "literal:p"'
+    settings = extended(tmp_path, OAUTH2.format(top="", oauth2=""), extension)
+    assert (settings.authentication, settings.user, settings.oauth2) == ("basic", "u", None)
+
+
+def test_oauth2_may_come_from_an_extension_alone(tmp_path: Path) -> None:
+    text = (
+        BASIC + 'password = "literal:p"\n[extensions]\nextensible = ["authentication", "oauth2.grant_type",'
+        ' "oauth2.client_id", "oauth2.client_secret", "oauth2.access_token_url"]'
+    )
+    extension = (
+        'authentication = "oauth2"\n[oauth2]\ngrant_type = "client_credentials"\nclient_id = "app"\n'
+        'client_secret = "literal:s"\naccess_token_url = "https://as.example/token"'
+    )
+    settings = extended(tmp_path, text, extension)
+    assert (settings.user, oauth2_of(settings).terms.client_id) == ("", "app")
+
+
+def test_a_mapping_is_extended_as_a_file_is() -> None:
+    data = {"base_url": "http://h", "extensions": {"extensible": ["base_url"]}}
+    assert str(connection_from(data, extension={"base_url": "http://i"}).origin) == "http://i"
+    with pytest.raises(SettingsError, match=r"^extension: user: is not extensible; in connection extensions\."):
+        connection_from(data, extension={"user": "x"})

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from patchwire.auth.oauth2_terms import Before
+from patchwire.auth.secret import Secret
 from patchwire.errors import CredentialsError, LocalProtocolError, SettingsError
 from patchwire.files.aws_chain import refuse_without_botocore
 from patchwire.files.aws_credentials import load_aws_credentials
@@ -26,7 +27,7 @@ from patchwire.settings.connection import (
     resolve,
     secret_references,
 )
-from patchwire.settings.oauth2 import entry_of, read_oauth2, source_of
+from patchwire.settings.oauth2 import OAuth2Settings, check_token, entry_of, read_oauth2, source_of
 from patchwire.settings.overrides import Overridden, override
 from patchwire.settings.secret import reference_of
 from patchwire.settings.tls import Material
@@ -34,6 +35,7 @@ from patchwire.settings.tls import Material
 MAX_CONNECTION: Final = 1_048_576
 MAX_MATERIAL: Final = 16_777_216
 """Octets of a file of certificates: what all systems together trust is a tenth of it."""
+_OBTAINED_ELSEWHERE: Final = "oauth2.access_token"
 
 
 def load_connection(
@@ -88,8 +90,8 @@ def connection_from(
     overridden = override(place, data, extension_place, extension or {})
     settings = _settings(overridden, files or {}, Path(directory))
     if settings.oauth2 is not None and extension:
-        before = _before(place, data, Path(directory), settings.origin)
-        settings = msgspec.structs.replace(settings, oauth2=msgspec.structs.replace(settings.oauth2, **before))
+        behind = _behind(settings.oauth2, settings.origin, overridden, Path(directory))
+        return msgspec.structs.replace(settings, oauth2=behind)
     return settings
 
 
@@ -113,18 +115,25 @@ def _settings(overridden: Overridden, files: Mapping[str, bytes], directory: Pat
     return settings
 
 
-def _before(place: str, data: Mapping[str, Any], directory: Path, origin: Origin) -> dict[str, Any]:
-    """What the token that is kept hangs on: the settings before they were overridden. Another origin is shown none of
-    the tokens that were obtained for theirs (RFC 6750 section 5.3).
+def _behind(settings: OAuth2Settings, origin: Origin, overridden: Overridden, directory: Path) -> OAuth2Settings:
+    """The settings behind the token that is kept, which hangs on what they were before they were overridden. Another
+    `origin` than theirs is shown none that was obtained for that (RFC 6750 section 5.3).
     """
+    place, data = overridden.place, overridden.original
     oauth2, base_url = read_oauth2(place, data.get("oauth2", {})), str(data.get("base_url", ""))
-    entry, scope, source = entry_of(base_url, oauth2), oauth2.scope, source_of(oauth2)
-    if not _leads_to(base_url, origin):
-        return {"before": Before(None, scope, source), "entry": f"{entry}\n{origin}"}
-    key, token = "oauth2.access_token", None
-    if oauth2.access_token is not None:
-        token = read_secret(place, key, reference_of(place, key, oauth2.access_token), directory)
-    return {"before": Before(token, scope, source), "entry": entry}
+    is_at_home = _leads_to(base_url, origin)
+    token = settings.terms.access_token
+    if overridden.place_of(_OBTAINED_ELSEWHERE) != place:
+        is_needed = is_at_home and oauth2.access_token is not None
+        token = _own_token(place, oauth2.access_token or "", directory) if is_needed else None
+    remedy = f"{settings.terms.remedy} --extension {overridden.extension_place}"
+    entry = entry_of(base_url, oauth2)
+    return msgspec.structs.replace(
+        settings,
+        terms=msgspec.structs.replace(settings.terms, remedy=remedy),
+        before=Before(token, oauth2.scope, source_of(oauth2)),
+        entry=entry if is_at_home else f"{entry}\n{origin}",
+    )
 
 
 def _leads_to(base_url: str, origin: Origin) -> bool:
@@ -132,6 +141,17 @@ def _leads_to(base_url: str, origin: Origin) -> bool:
         return split_url(base_url)[0] == origin
     except LocalProtocolError:
         return False
+
+
+def _own_token(place: str, text: str, directory: Path) -> Secret | None:
+    """The access token that was overridden. It may be out of reach in the environment that has another."""
+    reference = reference_of(place, _OBTAINED_ELSEWHERE, text)
+    try:
+        token = read_secret(place, _OBTAINED_ELSEWHERE, reference, directory)
+    except SettingsError:
+        return None
+    check_token(place, token)
+    return token
 
 
 def _with_place(place: str, settings: ConnectionSettings, directory: Path) -> ConnectionSettings:
