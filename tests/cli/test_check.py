@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import os
 import re
 import ssl
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from patchwire import load_connection
+from patchwire.auth.token import Token
+from patchwire.auth.token_keeping import Kept, fingerprint
+from patchwire.files.token_store import TokenStore
 from tests.support.certificates import Authority, self_signed
 from tests.support.commands import environment, patchwire, serving, without_traceback
 from tests.support.pipes import filled
@@ -212,3 +218,227 @@ def test_a_server_that_will_reject_our_certificate_is_found_out(tmp_path: Path, 
     assert done.returncode == (0 if given else 1)
     if not given:
         assert without_traceback(done)[0].startswith(f"patchwire: {url}: the server requires a client certificate")
+
+
+# --- OAuth 2.0
+
+CODE = """authentication = "oauth2"
+preemptive = true
+[oauth2]
+grant_type = "authorization_code"
+client_id = "app"
+client_secret = "env:CANARY"
+authorization_url = "https://as.example/authorize"
+access_token_url = "https://as.example/token"
+"""
+CLIENT = """authentication = "oauth2"
+[oauth2]
+grant_type = "client_credentials"
+client_id = "app"
+client_secret = "env:CANARY"
+access_token_url = "https://as.example/token"
+"""
+EXTENSIBLE = '[extensions]\nextensible = ["base_url", "headers", "oauth2.scope", "oauth2.client_id"{}]\n'
+LATER = 4_000_000_000.0
+THEN = "2096-10-02T07:06:40"
+
+
+def checked(file: Path, *arguments: str | Path) -> dict[str, str]:
+    """The lines that a check prints, by their names."""
+    done = patchwire("check", file, *arguments, env=environment(CANARY="canary-1"))
+    assert done.returncode == 0, done.stderr
+    assert "canary" not in done.stdout + done.stderr
+    return {name: value for name, _, value in (line.partition(" ") for line in done.stdout.splitlines())}
+
+
+def keep(file: Path, kept: Kept) -> None:
+    """Put a token where a connection's own is kept; the command that a test starts looks there."""
+    os.environ["CANARY"] = "canary-1"
+    try:
+        oauth2 = load_connection(file).oauth2
+    finally:
+        del os.environ["CANARY"]
+    assert oauth2 is not None
+    TokenStore(oauth2.entry).write(msgspec.json.encode(kept))
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (CODE + 'scope = "a b"\nredirect_uri = "http://127.0.0.1:8976/cb"\naccess_token = "literal:canary-2"\n'
+         'refresh_token = "literal:canary-3"\n[oauth2.authorization_parameters]\nprompt = "login"\n',
+         {"preemptive": "true", "oauth2.grant_type": "authorization_code", "oauth2.client_id": "app",
+          "oauth2.client_authentication": "basic", "oauth2.client_secret": "*** (env:CANARY)",
+          "oauth2.authorization_url": "https://as.example/authorize", "oauth2.scope": "a b",
+          "oauth2.access_token_url": "https://as.example/token", "oauth2.redirect_uri": "http://127.0.0.1:8976/cb",
+          "oauth2.access_token": "*** (literal)", "oauth2.refresh_token": "*** (literal)",
+          "oauth2.authorization_parameters.prompt": "login"}),
+        (CLIENT + '[oauth2.access_token_parameters]\naudience = "api"\nkey = "env:CANARY"\n',
+         {"preemptive": "false", "oauth2.grant_type": "client_credentials", "oauth2.scope": "none",
+          "oauth2.access_token_parameters.audience": "api",
+          "oauth2.access_token_parameters.key": "*** (env:CANARY)"}),
+        (CLIENT.replace("client_credentials", "password") + 'username = "ada"\npassword = "literal:canary-2"\n',
+         {"oauth2.grant_type": "password", "oauth2.username": "ada", "oauth2.password": "*** (literal)"}),
+        (CLIENT.replace("client_credentials", "device_code") +
+         'device_authorization_url = "https://as.example/device"\nmetadata_url = "https://as.example/m"\n'
+         'issuer = "https://as.example"\n',
+         {"oauth2.grant_type": "device_code", "oauth2.device_authorization_url": "https://as.example/device",
+          "oauth2.metadata_url": "https://as.example/m", "oauth2.issuer": "https://as.example"}),
+        ('authentication = "oauth2"\n[oauth2]\ngrant_type = "jwt_bearer"\naccess_token_url = "https://as.example/"\n'
+         '[oauth2.jwt]\nkey = "env:CANARY"\nalgorithm = "HS256"\nkey_id = "k1"\nissuer = "svc"\nsubject = "ada"\n',
+         {"oauth2.client_id": "none", "oauth2.client_authentication": "none", "oauth2.jwt.key": "*** (env:CANARY)",
+          "oauth2.jwt.algorithm": "HS256", "oauth2.jwt.key_id": "k1", "oauth2.jwt.issuer": "svc",
+          "oauth2.jwt.subject": "ada", "oauth2.jwt.lifetime": "300"}),
+        (CLIENT + 'client_authentication = "client_secret_jwt"\n[oauth2.jwt]\naudience = "https://as.example"\n',
+         {"oauth2.client_authentication": "client_secret_jwt", "oauth2.jwt.key": "the client's secret",
+          "oauth2.jwt.algorithm": "HS256", "oauth2.jwt.audience": "https://as.example"}),
+    ],
+    ids=["code", "client", "password", "device", "jwt", "secret_jwt"],
+)  # fmt: skip
+def test_what_tokens_are_asked_with_is_shown_for_each_grant_and_of_secrets_where_they_are_kept(
+    tmp_path: Path, more: str, expected: dict[str, str]
+) -> None:
+    lines = checked(connection(tmp_path, "https://h", more))
+    assert {name: value for name, value in lines.items() if name in expected} == expected
+    assert lines["the"] == "kept token none"
+    assert not {"user", "password"} & set(lines)
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        (Token("canary-t", LATER, 60.0), f"ends {THEN}"),
+        (Token("canary-t", LATER, 60.0, "canary-r"), f"ends {THEN}"),
+        (Token("canary-t", 1_000_000_000.0), "has ended 2001-09-09T01:46:40"),
+        (Token("canary-t"), "there is one, which does not say when it ends"),
+    ],
+)
+def test_of_the_kept_token_it_is_said_when_it_ends_and_whether_it_can_be_renewed(
+    tmp_path: Path, token: Token, said: str
+) -> None:
+    file = connection(tmp_path, "https://h", CODE)
+    keep(file, Kept(token))
+    line = checked(file)["the"]
+    assert line.startswith(f"kept token {said}")
+    assert line.endswith(", with a refresh token") is (token.refresh_token is not None)
+
+
+def test_a_kept_token_that_cannot_be_read_is_one_line(tmp_path: Path, state: Path) -> None:
+    file = connection(tmp_path, "https://h", CODE)
+    keep(file, Kept(Token("canary-t")))
+    (state / "tokens" / "key").write_bytes(b"x" * 32)
+    assert checked(file)["the"].startswith("kept token cannot be read: ")
+
+
+# --- extensions
+
+
+def extension(directory: Path, text: str) -> Path:
+    return write(directory / "prod.toml", text.encode())
+
+
+def test_each_setting_has_its_source_behind_it(tmp_path: Path) -> None:
+    more = 'user = "svc"\npassword = "env:CANARY"\nauthentication = "basic"\n[headers]\nAccept = "a/b"\n'
+    file = connection(tmp_path, "http://h", more + EXTENSIBLE.format(', "password", "limits.read_timeout"'))
+    other = extension(tmp_path, 'password = "literal:canary-2"\n[headers]\n"X.Y" = "z"\n[limits]\nread_timeout = 5\n')
+    lines = checked(file, "--extension", other)
+    assert lines["base_url"] == f"http://h  [{file}]"
+    assert lines["user"] == f"svc  [{file}]"
+    assert lines["password"] == f"*** (literal)  [{other}, in force]"
+    assert lines["headers.Accept"] == f"a/b  [{file}]"
+    assert lines["headers.X.Y"] == f"z  [{other}, in force]"
+    assert lines["limits.read_timeout"] == f"5.0 seconds  [{other}, in force]"
+    assert lines["limits.connect_timeout"] == "10.0 seconds  [default]"
+
+
+def test_what_is_no_setting_has_no_source(tmp_path: Path) -> None:
+    file = connection(tmp_path, "http://h", CODE + EXTENSIBLE.format(""))
+    lines = checked(file, "--extension", extension(tmp_path, ""))
+    assert lines["warning:"].startswith("the token goes over plain http")
+    for name in ("warning:", "the"):
+        assert "[" not in lines[name]
+
+
+@pytest.mark.parametrize(
+    ("kept", "more", "behind"),
+    [
+        (None, "", ", in force"),
+        (Kept(Token("canary-t", LATER)), "", f"; waits until the kept token, on {THEN}"),
+        (Kept(Token("canary-t")), "", "; waits until the kept token has ended"),
+        (Kept(Token("canary-t", 1_000_000_000.0)), "", ", in force"),
+        (Kept(Token("canary-t", LATER), "other"), "", ", in force"),
+        (Kept(Token("canary-t", LATER), "write"), "", "; waits until the kept token, on"),
+        (None, 'access_token = "literal:canary-t"\n', "; waits until the access token of the settings has ended"),
+        (Kept(Token("canary-u", 1.0), rejected=(fingerprint("canary-t"),)), 'access_token = "literal:canary-t"\n',
+         ", in force"),
+    ],
+)  # fmt: skip
+def test_what_is_overridden_of_oauth2_waits_for_the_token_that_there_is(
+    tmp_path: Path, kept: Kept | None, more: str, behind: str
+) -> None:
+    file = connection(tmp_path, "https://h", CODE + more + EXTENSIBLE.format(""))
+    if kept is not None:
+        keep(file, kept)
+    other = extension(tmp_path, 'base_url = "https://i"\n[oauth2]\nscope = "write"\n')
+    lines = checked(file, "--extension", other)
+    assert lines["base_url"] == f"https://i  [{other}, in force]"
+    assert lines["oauth2.scope"].startswith(f"write  [{other}{behind}")
+    assert lines["oauth2.client_id"] == f"app  [{file}]"
+    assert lines["the"].startswith("kept token none" if kept is None else "kept token ")
+
+
+def test_overrides_are_in_force_where_the_kept_token_cannot_be_read(tmp_path: Path, state: Path) -> None:
+    file = connection(tmp_path, "https://h", CODE + EXTENSIBLE.format(""))
+    keep(file, Kept(Token("canary-t")))
+    (state / "tokens" / "key").write_bytes(b"x" * 32)
+    other = extension(tmp_path, '[oauth2]\nscope = "write"\n')
+    assert checked(file, "--extension", other)["oauth2.scope"] == f"write  [{other}, in force]"
+
+
+def test_under_client_credentials_it_is_said_what_keeps_an_override_out(tmp_path: Path) -> None:
+    parameters = ', "oauth2.access_token_parameters"'
+    file = connection(tmp_path, "https://h", CLIENT + EXTENSIBLE.format(parameters))
+    other = extension(
+        tmp_path, '[oauth2]\nscope = "w"\nclient_id = "b"\n[oauth2.access_token_parameters]\na = "env:X"'
+    )
+    lines = checked(file, "--extension", other)
+    out = f'; the override of {other} is not in force: under client_credentials it needs "oauth2.access_token" to be'
+    assert lines["oauth2.scope"].startswith(f"none  [default{out}")
+    assert lines["oauth2.client_id"].startswith(f"app  [{file}{out}")
+    assert lines["oauth2.access_token_parameters.a"].startswith(f"none  [default{out}")
+
+
+def test_under_client_credentials_an_extensible_access_token_lets_overrides_in(tmp_path: Path) -> None:
+    file = connection(tmp_path, "https://h", CLIENT + EXTENSIBLE.format(', "oauth2.access_token"'))
+    other = extension(tmp_path, '[oauth2]\nscope = "w"\n')
+    assert checked(file, "--extension", other)["oauth2.scope"] == f"w  [{other}, in force]"
+
+
+def test_an_override_that_shapes_another_line_has_its_own_too(tmp_path: Path) -> None:
+    more = """authentication = "aws"
+[aws]
+access_key = "AKIDEXAMPLE"
+secret_key = "env:CANARY"
+service = "custom"
+custom_service = "one"
+region = "us-east-1"
+[extensions]
+extensible = ["aws.custom_service"]
+"""
+    file = connection(tmp_path, "https://h", more)
+    other = extension(tmp_path, '[aws]\ncustom_service = "two"\n')
+    lines = checked(file, "--extension", other)
+    assert lines["aws.service"] == f"two (custom)  [{file}]"
+    assert lines["aws.custom_service"] == f"two  [{other}, in force]"
+
+
+def test_a_fault_of_an_extension_is_one_line_that_names_it(tmp_path: Path) -> None:
+    file = connection(tmp_path, "http://h", EXTENSIBLE.format(""))
+    done = patchwire("check", file, "--extension", extension(tmp_path, 'base_url = "ftp://h"'))
+    assert done.returncode == 2
+    assert without_traceback(done) == [
+        f"patchwire: {tmp_path}/prod.toml: base_url: 'ftp://h' must begin with http:// or https://"
+    ]
+    done = patchwire("check", file, "--extension", tmp_path / "none.toml")
+    assert done.returncode == 2
+    assert without_traceback(done) == [f"patchwire: {tmp_path}/none.toml: no such file or directory"]

@@ -80,8 +80,8 @@ def test_a_name_of_any_kind_may_hold_dots() -> None:
     found = overridden(data, extensible, extension)
     assert found.data["headers"]["X.Y.Z"] == "v"
     assert found.data["oauth2"] == {"access_token_parameters": {"a.b": "2", "c.d.e": "3"}}
-    assert found.stands("headers.X.Y.Z")
-    assert not found.stands("headers.X.Y")
+    assert found.value("headers.X.Y.Z") == "v"
+    assert found.value("headers.X.Y") is None
 
 
 @pytest.mark.parametrize(

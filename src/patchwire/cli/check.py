@@ -10,7 +10,7 @@ import click
 import trio
 
 from patchwire.cli import exits
-from patchwire.cli.check_auth import Sources, aws_lines, oauth2_lines, shown_secret, word
+from patchwire.cli.check_auth import Sources, aws_lines, oauth2_lines, shown_secret, shown_value, word
 from patchwire.cli.connection import extension_option
 from patchwire.cli.terminal import printable
 from patchwire.cli.trio_run import trio_run
@@ -22,7 +22,6 @@ from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog
 from patchwire.settings.connection import ConnectionFile, ConnectionSettings, parse_connection
 from patchwire.settings.overrides import override
-from patchwire.settings.secret import parse_reference
 
 PATIENCE: Final = 0.5
 """Seconds to wait for a server's second thoughts."""
@@ -58,8 +57,11 @@ def check(connection: str, extension: str | None, connect: bool, export_certific
     overridden = override(place, content, over_place, over)
     written = parse_connection(place, overridden.data)
     sources = None if extension is None else Sources(overridden, settings.oauth2)
-    for name, value in (*_settings(settings, written, connect), *_tls(settings)):
-        _print(name, value if sources is None else f"{value}  [{sources.of(name)}]")
+    shown = [*_settings(settings, written, connect), *_tls(settings)]
+    if sources is not None:
+        shown += sources.unshown([name for name, _ in shown])
+    for name, value in shown:
+        _print(name, value if sources is None else sources.shown(name, value))
     if export_certificate is not None:
         _export(settings, Path(export_certificate))
     if connect:
@@ -88,7 +90,7 @@ def _settings(settings: ConnectionSettings, written: ConnectionFile, connect: bo
         yield "digest.algorithms", ", ".join(settings.digest.algorithms)
         yield "digest.qop", ", ".join(settings.digest.qop)
     for name, text in written.headers.items():
-        yield f"headers.{name}", shown_secret(text) if parse_reference(text) else text
+        yield f"headers.{name}", shown_value(text)
     for doubt in settings.doubts():
         yield "warning:", doubt
     yield "outcomes.unknown_statuses", ", ".join(map(str, settings.outcomes.unknown_statuses)) or "none"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from patchwire.auth.aws_signing import timestamp
-from patchwire.auth.token_keeping import Kept, kept_in
+from patchwire.auth.token_keeping import Kept, fingerprint, kept_in
 from patchwire.errors import StorageError
 from patchwire.files.aws_credentials import load_aws_credentials
 from patchwire.net.authentication import open_store
@@ -14,7 +14,7 @@ from patchwire.net.wire_log import time_of
 from patchwire.settings.aws import AwsSettings
 from patchwire.settings.connection import ConnectionFile
 from patchwire.settings.oauth2 import OAuth2File, OAuth2Settings
-from patchwire.settings.overrides import Overridden
+from patchwire.settings.overrides import Overridden, is_known
 from patchwire.settings.secret import parse_reference
 
 
@@ -25,10 +25,21 @@ class Sources:
         self._overridden = overridden
         self._waits_for = None if oauth2 is None else _in_force(oauth2)
 
+    def shown(self, key: str, value: str) -> str:
+        """The value with its source, where `key` is one of a connection file."""
+        return f"{value}  [{self.of(key)}]" if is_known(key) else value
+
+    def unshown(self, shown: Collection[str]) -> Iterator[tuple[str, str]]:
+        """The overrides that are none of those that were `shown`, with what is in force in their place."""
+        for key in self._overridden.when:
+            if key not in shown:
+                value = self._overridden.value(key)
+                yield key, "none" if value is None else shown_value(value)
+
     def of(self, key: str) -> str:
         """Where the value of `key` comes from, and whether it is in force."""
         overridden = self._overridden
-        written = overridden.place if overridden.stands(key) else "default"
+        written = "default" if overridden.value(key) is None else overridden.place
         match overridden.when.get(key):
             case None:
                 return written
@@ -75,7 +86,7 @@ def oauth2_lines(oauth2: OAuth2Settings, written: OAuth2File) -> Iterator[tuple[
     """The terms on which tokens are asked for, and what is known of the token that is kept."""
     terms = oauth2.terms
     yield "oauth2.grant_type", terms.grant_type
-    yield "oauth2.client_id", terms.client_id
+    yield "oauth2.client_id", terms.client_id or "none"
     yield "oauth2.client_authentication", terms.client_authentication
     for key in ("authorization_url", "access_token_url", "device_authorization_url", "metadata_url", "issuer"):
         if getattr(terms, key) is not None:
@@ -95,7 +106,7 @@ def oauth2_lines(oauth2: OAuth2Settings, written: OAuth2File) -> Iterator[tuple[
     for name, value in written.authorization_parameters.items():
         yield f"oauth2.authorization_parameters.{name}", value
     for name, value in written.access_token_parameters.items():
-        yield f"oauth2.access_token_parameters.{name}", shown_secret(value) if parse_reference(value) else value
+        yield f"oauth2.access_token_parameters.{name}", shown_value(value)
     yield "the kept token", _kept_line(oauth2)
 
 
@@ -105,6 +116,11 @@ def shown_secret(text: str | None) -> str:
     if reference is None or reference.kind == "literal":
         return "*** (literal)"
     return f"*** ({reference.kind}:{reference.name})"
+
+
+def shown_value(value: object) -> str:
+    """What stands in a connection file: where it is kept, if it is a secret, else the text."""
+    return shown_secret(value) if isinstance(value, str) and parse_reference(value) else str(value)
 
 
 def word(truth: bool) -> str:
@@ -133,13 +149,17 @@ def _kept_line(oauth2: OAuth2Settings) -> str:
 
 def _in_force(oauth2: OAuth2Settings) -> str | None:
     """The token behind which overrides wait, for a person; None where there is none."""
-    if oauth2.before.access_token is not None:
-        return "the access token of the settings"
+    before = oauth2.before
     try:
         kept = _kept(oauth2)
     except StorageError:
-        return None
+        kept = None
+    rejected = () if kept is None else kept.rejected
+    if before.access_token is not None and fingerprint(before.access_token.reveal()) not in rejected:
+        return "the access token of the settings"
     if kept is None or not kept.token.serves(now()):
+        return None
+    if not (kept.is_for(before.scope) or kept.is_for(oauth2.terms.scope)):
         return None
     ends = kept.token.expires_at
     return "the kept token" if ends is None else f"the kept token, on {time_of(ends)},"

@@ -46,9 +46,9 @@ class Overridden(Struct, frozen=True):
         when = self.when.get(key) or self.when.get(key.partition("[")[0], "never")
         return self.place if when == "never" else self.extension_place
 
-    def stands(self, key: str) -> bool:
-        """Whether one of the files gives the key a value that counts."""
-        return _get(self.data, _path(key)) is not None
+    def value(self, key: str) -> object:
+        """What counts of what the files give the key; None where neither does."""
+        return _get(self.data, _path(key))
 
     @contextmanager
     def blaming(self) -> Iterator[None]:
@@ -109,10 +109,15 @@ def known_keys() -> tuple[str, ...]:
     return tuple(_keys(ConnectionFile, ""))
 
 
+def is_known(key: str) -> bool:
+    """Whether it is a key of a connection file that can be overridden."""
+    return _known(key) is not None
+
+
 def check_extensible(place: str, extensible: tuple[str, ...]) -> None:
     """SettingsError where one is no key of a connection file."""
     for key in extensible:
-        if _known(key) is None:
+        if not is_known(key):
             raise _unknown(place, key, "extensions.extensible: ")
 
 
@@ -180,7 +185,7 @@ def _values(place: str, extension: Mapping[str, Any]) -> dict[str, Any]:
         key = ".".join(path)
         if isinstance(value, Mapping) and any(known.startswith(f"{key}.") for known in known_keys()):
             continue
-        if isinstance(value, Mapping) or _known(key) is None:
+        if isinstance(value, Mapping) or not is_known(key):
             raise _unknown(place, key)
         if _path(key) != path:
             table, name = ".".join(_path(key)[:-1]), _path(key)[-1]
