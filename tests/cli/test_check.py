@@ -239,6 +239,7 @@ client_secret = "env:CANARY"
 access_token_url = "https://as.example/token"
 """
 EXTENSIBLE = '[extensions]\nextensible = ["base_url", "headers", "oauth2.scope", "oauth2.client_id"{}]\n'
+SERVER = "https://as.example"
 LATER = 4_000_000_000.0
 THEN = "2096-10-02T07:06:40"
 
@@ -363,11 +364,12 @@ def test_what_is_no_setting_has_no_source(tmp_path: Path) -> None:
     ("kept", "more", "behind"),
     [
         (None, "", ", in force"),
-        (Kept(Token("canary-t", LATER)), "", f"; waits until the kept token, on {THEN}"),
-        (Kept(Token("canary-t")), "", "; waits until the kept token has ended"),
-        (Kept(Token("canary-t", 1_000_000_000.0)), "", ", in force"),
-        (Kept(Token("canary-t", LATER), "other"), "", ", in force"),
-        (Kept(Token("canary-t", LATER), "write"), "", "; waits until the kept token, on"),
+        (Kept(Token("canary-t", LATER), "", SERVER), "", f"; waits until the kept token, on {THEN}"),
+        (Kept(Token("canary-t"), "", SERVER), "", "; waits until the kept token has ended"),
+        (Kept(Token("canary-t", 1_000_000_000.0), "", SERVER), "", ", in force"),
+        (Kept(Token("canary-t", LATER), "other", SERVER), "", ", in force"),
+        (Kept(Token("canary-t", LATER), "", "https://another.example"), "", ", in force"),
+        (Kept(Token("canary-t", LATER), "write", SERVER), "", "; waits until the kept token, on"),
         (None, 'access_token = "literal:canary-t"\n', "; waits until the access token of the settings has ended"),
         (Kept(Token("canary-u", 1.0), rejected=(fingerprint("canary-t"),)), 'access_token = "literal:canary-t"\n',
          ", in force"),
@@ -379,12 +381,19 @@ def test_what_is_overridden_of_oauth2_waits_for_the_token_that_there_is(
     file = connection(tmp_path, "https://h", CODE + more + EXTENSIBLE.format(""))
     if kept is not None:
         keep(file, kept)
-    other = extension(tmp_path, 'base_url = "https://i"\n[oauth2]\nscope = "write"\n')
+    other = extension(tmp_path, 'base_url = "https://h/v2"\n[oauth2]\nscope = "write"\n')
     lines = checked(file, "--extension", other)
-    assert lines["base_url"] == f"https://i  [{other}, in force]"
+    assert lines["base_url"] == f"https://h/v2  [{other}, in force]"
     assert lines["oauth2.scope"].startswith(f"write  [{other}{behind}")
     assert lines["oauth2.client_id"] == f"app  [{file}]"
     assert lines["the"].startswith("kept token none" if kept is None else "kept token ")
+
+
+def test_another_origin_has_no_token_that_was_kept_for_this_one(tmp_path: Path) -> None:
+    file = connection(tmp_path, "https://h", CODE + EXTENSIBLE.format(""))
+    keep(file, Kept(Token("canary-t", LATER), "", SERVER))
+    assert checked(file)["the"].startswith("kept token ends ")
+    assert checked(file, "--extension", extension(tmp_path, 'base_url = "https://i"'))["the"] == "kept token none"
 
 
 def test_overrides_are_in_force_where_the_kept_token_cannot_be_read(tmp_path: Path, state: Path) -> None:

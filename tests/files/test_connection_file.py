@@ -320,18 +320,34 @@ def oauth2_of(settings: ConnectionSettings) -> OAuth2Settings:
 def test_the_kept_token_is_that_of_the_settings_before_their_overrides(tmp_path: Path) -> None:
     text = OAUTH2.format(top="", oauth2='access_token = "literal:before"')
     plain = oauth2_of(load_connection(write(tmp_path, text)))
-    extension = 'base_url = "https://i"\n[oauth2]\nclient_id = "b"\nscope = "w"\naccess_token = "literal:after"'
+    extension = 'base_url = "https://h/v2"\n[oauth2]\nclient_id = "b"\nscope = "w"\naccess_token = "literal:after"'
     found = oauth2_of(extended(tmp_path, text, extension))
     assert found.entry == plain.entry
-    assert found.before == plain.before == Before(Secret("before"), "read")
+    assert found.before == plain.before == Before(Secret("before"), "read", "https://as.example")
     assert (found.terms.client_id, found.terms.scope, found.terms.access_token) == ("b", "w", Secret("after"))
     assert plain.terms.remedy == f"run patchwire authorize {tmp_path}/crm.toml"
     assert found.terms.remedy == f"{plain.terms.remedy} --extension {tmp_path}/envs/prod.toml"
 
 
+@pytest.mark.parametrize("base_url", ["https://i", "http://h", "https://h:444/v1"])
+def test_another_origin_is_shown_no_token_that_was_obtained_for_that_of_the_connection(
+    tmp_path: Path, base_url: str
+) -> None:
+    text = OAUTH2.format(top="", oauth2='access_token = "literal:before"')
+    plain = oauth2_of(load_connection(write(tmp_path, text)))
+    found = oauth2_of(extended(tmp_path, text, f'base_url = "{base_url}"\n[oauth2]\naccess_token = "literal:after"'))
+    assert found.entry not in ("", plain.entry)
+    assert found.before.access_token is None
+
+
+def test_a_connection_whose_own_address_is_none_may_have_one_by_its_extension(tmp_path: Path) -> None:
+    text = OAUTH2.format(top="", oauth2="").replace('base_url = "https://h"', 'base_url = "to be overridden"')
+    assert oauth2_of(extended(tmp_path, text, 'base_url = "https://h"')).entry.endswith("\nhttps://h")
+
+
 def test_without_a_token_of_its_own_the_connection_has_none_before_the_overrides(tmp_path: Path) -> None:
     found = oauth2_of(extended(tmp_path, OAUTH2.format(top="", oauth2=""), '[oauth2]\naccess_token = "literal:t"'))
-    assert found.before == Before(None, "read")
+    assert found.before == Before(None, "read", "https://as.example")
 
 
 def test_a_token_that_another_takes_the_place_of_need_not_be_within_reach(tmp_path: Path) -> None:
@@ -356,7 +372,7 @@ def test_a_token_from_a_pipe_is_read_once_also_with_an_extension(tmp_path: Path)
     text = OAUTH2.format(top="", oauth2='access_token = "file:token"')
     with filled(tmp_path / "token", b"from-pipe\n"):
         found = oauth2_of(extended(tmp_path, text, '[oauth2]\nscope = "w"'))
-    assert found.before == Before(Secret("from-pipe"), "read")
+    assert found.before == Before(Secret("from-pipe"), "read", "https://as.example")
 
 
 def test_authentication_may_be_overridden_and_what_served_the_other_is_left_out(tmp_path: Path) -> None:

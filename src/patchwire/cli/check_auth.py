@@ -159,7 +159,8 @@ def _in_force(oauth2: OAuth2Settings) -> str | None:
         return "the access token of the settings"
     if kept is None or not kept.token.serves(now()):
         return None
-    if not (kept.is_for(before.scope) or kept.is_for(oauth2.terms.scope)):
+    terms = oauth2.terms
+    if not (kept.is_for(before.scope) or kept.is_for(terms.scope)) or kept.source not in (before.source, terms.source):
         return None
     ends = kept.token.expires_at
     return "the kept token" if ends is None else f"the kept token, on {time_of(ends)},"
