@@ -288,7 +288,7 @@ def test_two_batches_side_by_side_refresh_once_for_each_end_and_no_family_is_rev
     with ExitStack() as stack:
         batches = []
         for n, files in enumerate((first, second)):
-            files.write(things(400, 1000 * n))
+            files.write(things(600, 1000 * n))
             command = files.batch_command("--concurrency", "4")
             batches.append(stack.enter_context(running(*command, env=files.environment(), stdout=subprocess.DEVNULL)))
         until(lambda: all((django.stats() - before).applied.get(django.thing_path(n)) for n in (20, 1020)))
@@ -296,11 +296,11 @@ def test_two_batches_side_by_side_refresh_once_for_each_end_and_no_family_is_rev
             done = (django.stats() - before).patches[200]
             django.expire_access_tokens()
             until(lambda n=n: (django.stats() - before).tokens_given("refresh_token") > n)  # type: ignore[misc]
-            until(lambda done=done: (django.stats() - before).patches[200] > done + 50)  # type: ignore[misc]
+            until(lambda done=done: (django.stats() - before).patches[200] > done + 20)  # type: ignore[misc]
         assert [batch.wait() for batch in batches] == [0, 0]
     stats = django.stats() - before
     assert stats.tokens == {"password": {200: 1}, "refresh_token": {200: ends}}
-    assert stats.applied == {record["path"]: 1 for record in things(400) + things(400, 1000)}
+    assert stats.applied == {record["path"]: 1 for record in things(600) + things(600, 1000)}
     assert first.kept() == second.kept()
 
 
