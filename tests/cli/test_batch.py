@@ -1098,3 +1098,26 @@ access_token_url = "{}/oauth2/token"
     (line,) = without_traceback(done)
     assert " answered 400: invalid_grant: " in line
     assert f": run patchwire authorize {files.connection};" in line
+
+
+def test_a_batch_runs_with_the_values_of_its_extension(tmp_path: Path) -> None:
+    extensible = '[extensions]\nextensible = ["base_url"]\n'
+    other = tmp_path / "prod.toml"
+    with serving("--create-missing") as url:
+        files = BatchFiles(tmp_path, "http://127.0.0.1:1", extensible)
+        files.write(people(3))
+        other.write_text(f'base_url = "{url}"', "utf-8")
+        done = patchwire("batch", files.connection, files.records, "--output", files.output, "--extension", other)
+    assert done.returncode == 0, done.stderr
+    assert [each["outcome"] for each in files.outcomes()] == ["applied"] * 3
+
+
+def test_a_batch_does_not_write_over_its_extension(tmp_path: Path) -> None:
+    files = BatchFiles(tmp_path, "http://127.0.0.1:1", '[extensions]\nextensible = ["base_url"]\n')
+    files.write(people(1))
+    other = tmp_path / "prod.toml"
+    other.write_text('base_url = "http://127.0.0.1:2"', "utf-8")
+    done = patchwire("batch", files.connection, files.records, "--output", other, "--extension", other)
+    assert done.returncode == 2
+    assert len(without_traceback(done)) == 1
+    assert other.read_text("utf-8") == 'base_url = "http://127.0.0.1:2"'

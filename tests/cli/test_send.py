@@ -184,3 +184,24 @@ def test_a_closed_standard_output_is_said_before_anything_is_sent(tmp_path: Path
     command = shlex.join([*PATCHWIRE, "send", str(connection(tmp_path, url)), "/closed", *MERGE, "-v"])
     done = subprocess.run(["sh", "-c", f"{command} >&-"], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (4, "patchwire: -: standard output is closed\n")
+
+
+def test_an_extension_leads_to_another_server_with_other_fields(tmp_path: Path, url: str) -> None:
+    extensible = '[headers]\nX-Env = "test"\n[extensions]\nextensible = ["base_url", "headers.X-Env"]\n'
+    file = connection(tmp_path, "http://127.0.0.1:1", extensible)
+    other = tmp_path / "prod.toml"
+    other.write_text(f'base_url = "{url}"\n[headers]\nX-Env = "literal:canary"\n', "utf-8")
+    done = patchwire("send", file, "/extended", *MERGE, "--extension", other, "-v")
+    assert done.returncode == 0, done.stderr
+    assert "X-Env: ***" in done.stderr
+    assert "canary" not in done.stdout + done.stderr
+
+
+def test_an_extension_that_is_refused_sends_nothing(tmp_path: Path, url: str) -> None:
+    other = tmp_path / "prod.toml"
+    other.write_text('user = "x"', "utf-8")
+    done = patchwire("send", connection(tmp_path, url), "/a", *MERGE, "--extension", other, "-v")
+    assert done.returncode == 2
+    assert without_traceback(done) == [
+        f"patchwire: {other}: user: is not extensible; in {tmp_path}/c.toml extensions.extensible has nothing"
+    ]

@@ -267,3 +267,56 @@ def test_a_connection_is_the_same_for_a_journal_whatever_its_certificates_are() 
         settings(base_url="https://h").identity
         == settings(base_url="https://h", tls={"minimum_version": "1.3"}).identity
     )
+
+
+OAUTH2 = {"grant_type": "authorization_code", "client_id": "app", "access_token": "env:T"}
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ({"oauth2": OAUTH2}, 'oauth2: has no use with authentication = "none"'),
+        ({**BASIC, "oauth2": OAUTH2}, 'oauth2: has no use with authentication = "basic"'),
+        ({"authentication": "oauth2"}, "oauth2.grant_type: missing; expected one of authorization_code, password,"),
+        (
+            {"authentication": "oauth2", "oauth2": OAUTH2, "user": "u"},
+            'user: has no use with authentication = "oauth2"; the password grant has oauth2.username and',
+        ),
+        (
+            {"authentication": "oauth2", "oauth2": OAUTH2, "aws": {"region": "us-east-1"}},
+            'aws: has no use with authentication = "oauth2"',
+        ),
+        (
+            {"authentication": "oauth2", "oauth2": OAUTH2, "headers": {"Authorization": "env:A"}},
+            'headers.Authorization: refused beside authentication = "oauth2"',
+        ),
+        ({"extensions": {"extended": []}}, "extensions.extended: unknown key"),
+    ],
+)
+def test_oauth2_goes_with_no_other_authentication(data: dict[str, Any], problem: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_connection("crm.toml", {"base_url": "http://h", **data})
+    assert str(caught.value).startswith(f"crm.toml: {problem}"), str(caught.value)
+
+
+def test_every_secret_of_oauth2_is_to_be_read_and_parameters_where_they_say_so() -> None:
+    table = {
+        "grant_type": "password", "client_id": "app", "client_secret": "env:S", "username": "ada",
+        "password": "file:p", "refresh_token": "env:R", "access_token": "env:T", "access_token_url": "https://as/",
+        "client_authentication": "body", "access_token_parameters": {"a": "env:A", "b": "plain"},
+    }  # fmt: skip
+    file = parse_connection("c", {"base_url": "http://h", "authentication": "oauth2", "oauth2": table})
+    assert {key: each.name for key, each in secret_references("c", file).items()} == {
+        "oauth2.client_secret": "S", "oauth2.password": "p", "oauth2.refresh_token": "R", "oauth2.access_token": "T",
+        "oauth2.access_token_parameters.a": "A",
+    }  # fmt: skip
+
+
+def test_what_is_doubtful_of_a_connection_is_told_whatever_its_authentication() -> None:
+    assert list(settings().doubts()) == []
+    found = settings({"oauth2.access_token": "t"}, authentication="oauth2", oauth2=OAUTH2)
+    assert [doubt.partition(",")[0] for doubt in found.doubts()] == ["the token goes over plain http"]
+    aws = {"access_key": "A", "secret_key": "env:S", "service": "s3", "region": "us-east-1"}
+    url = "https://s3.eu-west-1.amazonaws.com"
+    (doubt,) = settings({"aws.secret_key": "s"}, base_url=url, authentication="aws", aws=aws).doubts()
+    assert "eu-west-1" in doubt

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from patchwire.settings.secret import SecretReference, parse_reference
+from patchwire.errors import SettingsError
+from patchwire.settings.secret import SecretReference, parse_reference, reference_of
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,13 @@ def test_a_reference_to_a_literal_hides_it() -> None:
 def test_no_way_of_showing_a_reference_shows_its_literal(show: Callable[[object], str]) -> None:
     assert "canary" not in show(SecretReference("literal", "canary"))
     assert "canary" not in show([SecretReference("literal", "canary")])
+
+
+def test_the_reference_at_a_key_is_given_and_a_bare_text_refused_with_the_remedies() -> None:
+    assert reference_of("c.toml", "password", "env:A") == SecretReference("env", "A")
+    with pytest.raises(SettingsError) as caught:
+        reference_of("c.toml", "oauth2.jwt.key", "canary")
+    assert str(caught.value) == (
+        "c.toml: oauth2.jwt.key: a secret must not stand here as bare text;"
+        ' write it as "env:NAME", "file:PATH", "keyring:SERVICE/USER" or "literal:TEXT"'
+    )
