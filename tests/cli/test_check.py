@@ -5,6 +5,7 @@ import re
 import ssl
 import stat
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -263,6 +264,11 @@ def keep(file: Path, kept: Kept) -> None:
     TokenStore(oauth2.entry).write(msgspec.json.encode(kept))
 
 
+def kept_token(expires_at: float | None = None, scope: str = "", **more: Any) -> Kept:
+    """A token that the authorization server of these tests has given."""
+    return Kept(Token("canary-t", expires_at), scope, **{"source": "https://as.example", **more})
+
+
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
@@ -364,14 +370,14 @@ def test_what_is_no_setting_has_no_source(tmp_path: Path) -> None:
     ("kept", "more", "behind"),
     [
         (None, "", ", in force"),
-        (Kept(Token("canary-t", LATER), "", SERVER), "", f"; waits until the kept token, on {THEN}"),
-        (Kept(Token("canary-t"), "", SERVER), "", "; waits until the kept token has ended"),
-        (Kept(Token("canary-t", 1_000_000_000.0), "", SERVER), "", ", in force"),
-        (Kept(Token("canary-t", LATER), "other", SERVER), "", ", in force"),
-        (Kept(Token("canary-t", LATER), "", "https://another.example"), "", ", in force"),
-        (Kept(Token("canary-t", LATER), "write", SERVER), "", "; waits until the kept token, on"),
+        (kept_token(LATER), "", f"; waits until the kept token, on {THEN}"),
+        (kept_token(), "", "; waits until the kept token has ended"),
+        (kept_token(1_000_000_000.0), "", ", in force"),
+        (kept_token(LATER, "other"), "", ", in force"),
+        (kept_token(LATER, source="https://other.example"), "", ", in force"),
+        (kept_token(LATER, "write"), "", "; waits until the kept token, on"),
         (None, 'access_token = "literal:canary-t"\n', "; waits until the access token of the settings has ended"),
-        (Kept(Token("canary-u", 1.0), rejected=(fingerprint("canary-t"),)), 'access_token = "literal:canary-t"\n',
+        (kept_token(1.0, rejected=(fingerprint("canary-t"),)), 'access_token = "literal:canary-t"\n',
          ", in force"),
     ],
 )  # fmt: skip

@@ -149,18 +149,17 @@ def _kept_line(oauth2: OAuth2Settings) -> str:
 
 def _in_force(oauth2: OAuth2Settings) -> str | None:
     """The token behind which overrides wait, for a person; None where there is none."""
-    before = oauth2.before
+    before, terms = oauth2.before, oauth2.terms
     try:
         kept = _kept(oauth2)
     except StorageError:
         kept = None
+    if kept is not None and kept.source not in (before.source, terms.source):
+        kept = None
     rejected = () if kept is None else kept.rejected
     if before.access_token is not None and fingerprint(before.access_token.reveal()) not in rejected:
         return "the access token of the settings"
-    if kept is None or not kept.token.serves(now()):
-        return None
-    terms = oauth2.terms
-    if not (kept.is_for(before.scope) or kept.is_for(terms.scope)) or kept.source not in (before.source, terms.source):
+    if kept is None or not kept.token.serves(now()) or not (kept.is_for(before.scope) or kept.is_for(terms.scope)):
         return None
     ends = kept.token.expires_at
     return "the kept token" if ends is None else f"the kept token, on {time_of(ends)},"
