@@ -307,3 +307,17 @@ def test_an_override_that_never_comes_into_force_leaves_nothing_out() -> None:
     data = {**CREDENTIALS, "oauth2": {**CREDENTIALS["oauth2"], "client_secret": "env:S"}}  # type: ignore[dict-item]
     extension = {"oauth2": {"client_authentication": "none"}}
     assert overridden(data, ["oauth2.client_authentication"], extension).data["oauth2"] == data["oauth2"]
+
+
+def test_certificates_for_the_authorization_server_stay_where_the_connection_itself_has_no_tls() -> None:
+    oauth2 = {"grant_type": "authorization_code", "client_id": "app", "access_token": "env:T"}
+    data = {"base_url": "https://h", "authentication": "oauth2", "oauth2": oauth2, "tls": {"trust": ["a"]}}
+    extension = {"base_url": "http://127.0.0.1:8080"}
+    assert "tls" not in overridden(data, ["base_url"], extension).data
+    for key in ("access_token_url", "metadata_url"):
+        found = overridden({**data, "oauth2": {**oauth2, key: "https://as.example/"}}, ["base_url"], extension)
+        assert found.data["tls"] == {"trust": ["a"]}
+        parse_connection("c.toml", found.data)
+    whole = {**data, "oauth2": {**oauth2, "access_token_url": "https://as.example/"}}
+    left = overridden(whole, ["base_url", "authentication"], {**extension, "authentication": "none"}).data
+    assert not {"oauth2", "tls"} & set(left)

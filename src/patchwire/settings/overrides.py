@@ -94,8 +94,10 @@ def override(place: str, data: Mapping[str, Any], extension_place: str, extensio
     for key, value in values.items():
         if when[key] != "never":
             _put(place, merged, _path(key), value)
-    for key in leftovers({key: value for key, value in values.items() if when[key] != "never"}):
-        if not any(each == key or each.startswith(f"{key}.") for each in values):
+    useless = leftovers({key: value for key, value in values.items() if when[key] != "never"})
+    for key in sorted(useless, key="tls".__eq__):  # last, as [oauth2] may have a use for it
+        is_given = any(each == key or each.startswith(f"{key}.") for each in values)
+        if not is_given and not (key == "tls" and _asks_over_tls(merged)):
             _drop(merged, key)
     for key, of in _CUSTOM.items():
         if key in values and _get(merged, ("aws", of)) != "custom":
@@ -201,6 +203,12 @@ def _leaves(table: Mapping[str, Any], tables: Path = ()) -> Iterator[tuple[Path,
             yield from _leaves(value, (*tables, name))
         else:
             yield (*tables, name), value
+
+
+def _asks_over_tls(data: Mapping[str, Any]) -> bool:
+    """Whether an authorization server is asked over https, as it is with the certificates of [tls] too."""
+    urls = (_get(data, ("oauth2", key)) for key in ("access_token_url", "metadata_url"))
+    return any(str(url).startswith("https:") for url in urls)
 
 
 def _copy(table: Mapping[str, Any]) -> dict[str, Any]:
