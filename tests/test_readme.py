@@ -17,7 +17,8 @@ from patchwire.files.connection_file import load_connection
 from patchwire.http.redirects import Redirects
 from patchwire.run.journal import Journal
 from patchwire.run.journal_rows import Intent
-from patchwire.settings.connection import ConnectionSettings, DigestSettings, Limits
+from patchwire.settings.connection import ConnectionSettings
+from patchwire.settings.written import DigestSettings, Limits
 from tests.support.batches import BatchFiles, read_lines
 from tests.support.certificates import Authority
 from tests.support.commands import environment, patchwire, running, serving

@@ -16,8 +16,9 @@ from patchwire.net.connection import Connection, Reply
 from patchwire.net.opening import open_connection
 from patchwire.net.tls_stream import TlsStream
 from patchwire.net.wire import TcpWire, Wire
-from patchwire.settings.connection import ConnectionSettings, Limits
+from patchwire.settings.connection import ConnectionSettings
 from patchwire.settings.tls import Material, TlsSettings
+from patchwire.settings.written import Limits
 from patchwire.tls.engine import server_engine
 from tests.support.cancelling import cancelled_at_every_checkpoint, open_descriptors
 from tests.support.certificates import Authority, Issued, self_signed

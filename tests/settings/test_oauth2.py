@@ -13,14 +13,8 @@ from patchwire.auth.secret import Secret
 from patchwire.errors import SettingsError
 from patchwire.http.message import Origin
 from patchwire.settings.connection import parse_connection, resolve, secret_references
-from patchwire.settings.oauth2 import (
-    OAUTH2_WORDS,
-    OAuth2File,
-    OAuth2Settings,
-    authentication_of,
-    entry_of,
-    read_oauth2,
-)
+from patchwire.settings.oauth2 import OAuth2Settings, entry_of
+from patchwire.settings.oauth2_file import OAUTH2_WORDS, OAuth2File, authentication_of, read_oauth2
 from tests.support.jws_keys import P256, RSA, json_of
 
 TOKENS = "https://as.example/token"

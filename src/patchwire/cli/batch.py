@@ -27,7 +27,8 @@ from patchwire.net.wire_log import WireLog
 from patchwire.run.batch import Summary, run_batch
 from patchwire.run.journal import Durability
 from patchwire.run.options import STANDARD_INPUT, BatchOptions
-from patchwire.settings.connection import OF_A_RECORD, ConnectionSettings
+from patchwire.settings.checks import OF_A_RECORD
+from patchwire.settings.connection import ConnectionSettings
 
 FILES: Final = ("output", "failed", "unknown")
 TAKEN_AS_GIVEN: Final = (

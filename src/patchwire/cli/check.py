@@ -20,8 +20,9 @@ from patchwire.files.read import describe
 from patchwire.net.opening import open_connection, server_chain
 from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog
-from patchwire.settings.connection import ConnectionFile, ConnectionSettings, parse_connection
+from patchwire.settings.connection import ConnectionSettings, parse_connection
 from patchwire.settings.overrides import override
+from patchwire.settings.written import ConnectionFile
 
 PATIENCE: Final = 0.5
 """Seconds to wait for a server's second thoughts."""

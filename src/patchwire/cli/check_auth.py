@@ -12,10 +12,11 @@ from patchwire.net.authentication import open_store
 from patchwire.net.sources import now
 from patchwire.net.wire_log import time_of
 from patchwire.settings.aws import AwsSettings
-from patchwire.settings.connection import ConnectionFile
-from patchwire.settings.oauth2 import OAuth2File, OAuth2Settings
+from patchwire.settings.oauth2 import OAuth2Settings
+from patchwire.settings.oauth2_file import OAuth2File
 from patchwire.settings.overrides import Overridden, is_known
 from patchwire.settings.secret import parse_reference
+from patchwire.settings.written import ConnectionFile
 
 
 class Sources:

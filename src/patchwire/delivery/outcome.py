@@ -13,7 +13,7 @@ from msgspec import Struct
 from patchwire.delivery.answer import Answer
 from patchwire.errors import PatchwireError, Sent
 from patchwire.http.message import Response
-from patchwire.settings.connection import DEFAULT_UNKNOWN_STATUSES
+from patchwire.settings.written import DEFAULT_UNKNOWN_STATUSES
 
 
 class Outcome(Enum):

@@ -13,7 +13,7 @@ from typing import Final
 from patchwire.delivery.concurrency import Concurrency
 from patchwire.delivery.health import Health, Refusals
 from patchwire.delivery.rate_limit import UNLIMITED, RateLimit
-from patchwire.settings.connection import DEFAULT_UNKNOWN_STATUSES
+from patchwire.settings.written import DEFAULT_UNKNOWN_STATUSES
 
 TOO_MANY: Final = 429
 UNAVAILABLE: Final = 503

@@ -13,7 +13,8 @@ from patchwire.errors import LocalProtocolError
 from patchwire.http.fields import FieldSyntaxError, entity_tags
 from patchwire.http.media_types import JSON_PATCH, MERGE_PATCH
 from patchwire.http.message import Headers, Request
-from patchwire.settings.connection import OF_A_RECORD, ConnectionSettings
+from patchwire.settings.checks import OF_A_RECORD
+from patchwire.settings.connection import ConnectionSettings
 
 OF_THE_CONNECTION: Final = frozenset({"host", "authorization", "proxy-authorization", "connection", "upgrade"})
 _NONE: Final[Mapping[str, str]] = {}

@@ -27,7 +27,8 @@ from patchwire.settings.connection import (
     resolve,
     secret_references,
 )
-from patchwire.settings.oauth2 import OAuth2Settings, check_token, entry_of, read_oauth2, source_of
+from patchwire.settings.oauth2 import OAuth2Settings, check_token, entry_of, source_of
+from patchwire.settings.oauth2_file import read_oauth2
 from patchwire.settings.overrides import Overridden, override
 from patchwire.settings.secret import reference_of
 from patchwire.settings.tls import Material

@@ -3,49 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 from msgspec import Struct
 
-from patchwire.auth.aws_signing import check_query, is_of_signature
 from patchwire.auth.credentials import Charset
-from patchwire.auth.digest import ALGORITHMS, PROTECTIONS, Protection, algorithm_named
 from patchwire.auth.oauth2_terms import Before
-from patchwire.auth.quoting import SECRET_FIELDS
 from patchwire.auth.secret import Secret
 from patchwire.errors import LocalProtocolError, SettingsError
-from patchwire.http.exchange import Limits as ExchangeLimits
-from patchwire.http.message import Origin, Request, check_field, split_url, target_fault
-from patchwire.http.redirects import FOLLOWABLE, Redirects
+from patchwire.http.message import Origin, Request, check_field, split_url
+from patchwire.http.redirects import Redirects
 from patchwire.http.request_head import request_head
-from patchwire.settings.aws import AWS_WORDS, AwsFile, AwsSettings, aws_settings, check_aws
-from patchwire.settings.faults import fault_of
-from patchwire.settings.oauth2 import (
-    OAUTH2_SECRETS,
-    OAUTH2_WORDS,
-    OAuth2File,
-    OAuth2Settings,
-    check_oauth2,
-    entry_of,
-    terms_of,
-)
+from patchwire.settings.aws import AwsSettings, aws_settings
+from patchwire.settings.checks import check_connection
+from patchwire.settings.oauth2 import OAuth2Settings, entry_of, terms_of
+from patchwire.settings.oauth2_file import OAUTH2_SECRETS
 from patchwire.settings.secret import SecretReference, parse_reference, reference_of
 from patchwire.settings.tls import DEFAULT_TLS, Material, TlsSettings
+from patchwire.settings.written import ConnectionFile, DigestSettings, Limits, Outcomes, Scheme, TlsFile, read_written
 
-AUTHORIZATION = "authorization"
-Scheme = Literal["none", "basic", "digest", "oauth2", "aws"]
-WORDS = {
-    "authentication": ("none", "basic", "digest", "oauth2", "aws"),
-    "charset": ("UTF-8", "ISO-8859-1"),
-    "digest.qop": PROTECTIONS,
-    "tls.minimum_version": ("1.2", "1.3"),
-    **AWS_WORDS,
-    **OAUTH2_WORDS,
-}
-"""What may stand where only certain words may."""
-DEFAULT_UNKNOWN_STATUSES = (502, 504)
-"""With these a gateway speaks for a server that may have acted."""
 _SECRETS = (
     ("aws", "secret_key"),
     ("aws", "session_token"),
@@ -53,89 +29,6 @@ _SECRETS = (
     ("tls", "client_password"),
     ("tls", "trust_password"),
 )
-WITHOUT_USER = {
-    "none": 'expected "basic" or "digest"',
-    "oauth2": "the password grant has oauth2.username and oauth2.password",
-    "aws": "give aws.access_key and aws.secret_key",
-}
-"""Schemes that have no use for user and password, and what is meant perhaps."""
-OF_A_RECORD = {"content-type": "media_type", "if-match": "if_match"}
-"""Fields that a record sets, and the member that it sets them with."""
-
-
-class DigestSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """What of Digest is allowed, in order of preference: a name without -sess stands for both forms."""
-
-    algorithms: tuple[str, ...] = ALGORITHMS
-    qop: tuple[Protection, ...] = PROTECTIONS
-
-
-class Outcomes(Struct, frozen=True, forbid_unknown_fields=True):
-    """`unknown_statuses`: final statuses behind which the change may have been made all the same."""
-
-    unknown_statuses: tuple[int, ...] = DEFAULT_UNKNOWN_STATUSES
-
-
-class Limits(Struct, frozen=True, forbid_unknown_fields=True):
-    """Timeouts in seconds, sizes in bytes. `response_timeout` runs from the end of a request to that of its response,
-    however steadily it drips; `read_timeout` bounds each silence in it.
-    """
-
-    connect_timeout: float = 10.0
-    read_timeout: float = 60.0
-    response_timeout: float = 300.0
-    max_response_head: int = 65_536
-    max_response_body: int = 16_777_216
-
-    def for_exchange(self) -> ExchangeLimits:
-        """Those that one exchange enforces."""
-        return ExchangeLimits(self.max_response_head, self.max_response_body)
-
-
-class TlsFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands in [tls]: names of files, and references to the passwords that open them."""
-
-    client_certificate: str | None = None
-    client_key: str | None = None
-    client_password: str | None = None
-    trust: tuple[str, ...] = ()
-    trust_password: str | None = None
-    system_roots: bool = True
-    minimum_version: Literal["1.2", "1.3"] = "1.2"
-
-    def __repr__(self) -> str:
-        """A literal secret is a secret."""
-        return f"<TlsFile {self.client_certificate}>"
-
-
-class ExtensionsFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """`extensible`: keys that an extension file may override."""
-
-    extensible: tuple[str, ...] = ()
-
-
-class ConnectionFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands in a connection file, key by key; secrets are still references."""
-
-    base_url: str
-    authentication: Scheme = "none"
-    user: str | None = None
-    password: str | None = None
-    charset: Charset = "UTF-8"
-    preemptive: bool = False
-    digest: DigestSettings = DigestSettings()
-    oauth2: OAuth2File = OAuth2File()
-    aws: AwsFile = AwsFile()
-    redirects: Redirects = Redirects()
-    headers: dict[str, str] = {}
-    tls: TlsFile = TlsFile()
-    outcomes: Outcomes = Outcomes()
-    limits: Limits = Limits()
-    extensions: ExtensionsFile = ExtensionsFile()
-
-    def __repr__(self) -> str:
-        """A literal secret is a secret."""
-        return f"<ConnectionFile {self.base_url}>"
 
 
 class ConnectionSettings(Struct, frozen=True):
@@ -183,16 +76,8 @@ class ConnectionSettings(Struct, frozen=True):
 
 def parse_connection(place: str, data: dict[str, Any]) -> ConnectionFile:
     """The connection in the decoded TOML `data`. SettingsError names `place`, the key and what was expected."""
-    for key, words in WORDS.items():
-        _check_words(place, data, key, words)
-    try:
-        connection = msgspec.convert(data, ConnectionFile)
-    except msgspec.ValidationError as error:
-        raise SettingsError(place, fault_of(error)) from None
-    _check_urls_and_limits(place, connection)
-    _check_authentication(place, connection)
-    for name, text in connection.headers.items():
-        _check_header(place, connection, name, text)
+    connection = read_written(place, data)
+    check_connection(place, connection)
     return connection
 
 
@@ -307,109 +192,3 @@ def _identity(connection: ConnectionFile, secrets: dict[str, Secret]) -> str:
         f"{name.lower()}: {'' if f'headers.{name}' in secrets else text}" for name, text in connection.headers.items()
     )
     return "\n".join([connection.base_url, *fields])
-
-
-def _check_words(place: str, data: dict[str, Any], key: str, words: tuple[str, ...]) -> None:
-    """Where a key takes words, or a list of them: SettingsError unless they are among those that it knows."""
-    table, dot, name = key.rpartition(".")
-    found: Any = data.get(table, {}) if dot else data
-    value = found.get(name) if isinstance(found, dict) else None
-    for each in value if isinstance(value, list) else [value]:
-        if each is not None and each not in words:
-            raise SettingsError(place, f"{key}: expected one of {', '.join(words)}, got {each!r}")
-
-
-def _check_urls_and_limits(place: str, connection: ConnectionFile) -> None:
-    try:
-        origin, target = split_url(connection.base_url)
-    except LocalProtocolError as error:
-        raise SettingsError(place, f"base_url: {error}") from None
-    if origin.scheme == "http" and connection.tls != TlsFile() and not connection.oauth2.uses_tls:
-        raise SettingsError(place, "tls: has no use with a base_url of http://; expected https://")
-    _check_tls(place, connection.tls)
-    fault = target_fault(target)
-    if fault is not None:
-        character = chr(target[fault])
-        raise SettingsError(place, f"base_url: {character!r} is not allowed there, percent-encode it")
-    limits = connection.limits
-    for key in limits.__struct_fields__:
-        value = getattr(limits, key)
-        if not 0 < value < float("inf"):
-            raise SettingsError(place, f"limits.{key}: expected a number above 0, got {value}")
-    for status in connection.outcomes.unknown_statuses:
-        if not 500 <= status <= 599:
-            raise SettingsError(place, f"outcomes.unknown_statuses: expected statuses from 500 to 599, got {status}")
-    _check_redirects(place, connection.redirects)
-
-
-def _check_redirects(place: str, redirects: Redirects) -> None:
-    for status in redirects.follow:
-        if status not in FOLLOWABLE:
-            raise SettingsError(place, f"redirects.follow: expected some of 301, 302, 307, 308, got {status}")
-    if not 1 <= redirects.limit <= 100:
-        raise SettingsError(place, f"redirects.limit: expected 1 to 100, got {redirects.limit}")
-
-
-def _check_tls(place: str, tls: TlsFile) -> None:
-    for key in ("client_key", "client_password"):
-        if getattr(tls, key) is not None and tls.client_certificate is None:
-            raise SettingsError(place, f"tls.{key}: has no use without tls.client_certificate")
-    if tls.trust_password is not None and not tls.trust:
-        raise SettingsError(place, "tls.trust_password: has no use without tls.trust")
-    if not tls.system_roots and not tls.trust:
-        raise SettingsError(place, "tls.trust: missing; with system_roots = false nothing else would be trusted")
-
-
-def _check_authentication(place: str, connection: ConnectionFile) -> None:
-    scheme = connection.authentication
-    if scheme in WITHOUT_USER:
-        for key in ("user", "password"):
-            if getattr(connection, key) is not None:
-                expected = WITHOUT_USER[scheme]
-                raise SettingsError(place, f'{key}: has no use with authentication = "{scheme}"; {expected}')
-    for table, unset in (("digest", DigestSettings()), ("oauth2", OAuth2File()), ("aws", AwsFile())):
-        if scheme != table and getattr(connection, table) != unset:
-            raise SettingsError(place, f'{table}: has no use with authentication = "{scheme}"')
-    if scheme == "aws":
-        origin, target = split_url(connection.base_url)
-        check_aws(place, connection.aws, origin.scheme)
-        try:
-            check_query(target)
-        except LocalProtocolError as error:
-            raise SettingsError(place, f"base_url: {error}") from None
-    if scheme == "oauth2":
-        check_oauth2(place, connection.oauth2)
-    if scheme in WITHOUT_USER:
-        return
-    for key in ("user", "password"):
-        if getattr(connection, key) is None:
-            raise SettingsError(place, f'{key}: missing; authentication = "{scheme}" needs it')
-    if ":" in (connection.user or ""):
-        raise SettingsError(place, "user: a user name must not hold a colon")
-    _check_digest(place, connection.digest)
-
-
-def _check_digest(place: str, digest: DigestSettings) -> None:
-    for name in digest.algorithms:
-        if algorithm_named(name) is None or name != name.upper().replace("-SESS", "-sess"):
-            known = ", ".join(ALGORITHMS)
-            raise SettingsError(place, f"digest.algorithms: expected some of {known}, also with -sess, got {name!r}")
-    for key in ("algorithms", "qop"):
-        if not getattr(digest, key):
-            raise SettingsError(place, f"digest.{key}: expected at least one")
-
-
-def _check_header(place: str, connection: ConnectionFile, name: str, text: str) -> None:
-    if name.lower() in OF_A_RECORD:
-        raise SettingsError(
-            place, f"headers.{name}: belongs to each record, as its member {OF_A_RECORD[name.lower()]}"
-        )
-    if sum(each.lower() == name.lower() for each in connection.headers) > 1:
-        raise SettingsError(place, f"headers.{name}: stands twice, in another case")
-    if name.lower() in SECRET_FIELDS:
-        reference_of(place, f"headers.{name}", text)
-    scheme = connection.authentication
-    if scheme == "aws" and is_of_signature(name):
-        raise SettingsError(place, f"headers.{name}: is the signature's own: leave it out")
-    if scheme != "none" and name.lower() == AUTHORIZATION:
-        raise SettingsError(place, f'headers.{name}: refused beside authentication = "{scheme}"')

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from patchwire.settings.aws import CUSTOM
-from patchwire.settings.connection import WITHOUT_USER
-from patchwire.settings.oauth2 import OF_GRANTS
+from patchwire.settings.checks import WITHOUT_USER
+from patchwire.settings.oauth2_file import OF_GRANTS
 
 _OF_CREDENTIALS = {
     "access_key": ("keys",),

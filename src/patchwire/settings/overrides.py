@@ -14,8 +14,9 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 from msgspec import Struct
 
 from patchwire.errors import SettingsError
-from patchwire.settings.connection import ConnectionFile, parse_connection, secret_references
+from patchwire.settings.connection import parse_connection, secret_references
 from patchwire.settings.leftovers import leftovers
+from patchwire.settings.written import ConnectionFile
 
 SWITCH: Final = "oauth2.access_token"
 _OAUTH2: Final = "oauth2."
