@@ -234,6 +234,23 @@ def test_a_fixed_callback_is_listened_at(tmp_path: Path, url: str) -> None:
     assert (tmp_path / "page").read_text().startswith(f"http://127.0.0.1:{port}/patchwire/result\n")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:0"])
+def test_a_callback_without_a_port_is_listened_at_on_any_and_says_which(tmp_path: Path, url: str, host: str) -> None:
+    file = connection(tmp_path, url, f'{CODE}redirect_uri = "http://{host}/back"\n')
+    done = patchwire("authorize", file, env=variables(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (redirect_uri,) = parse_qs(urlsplit(done.stdout.strip()).query)["redirect_uri"]
+    address = urlsplit(redirect_uri)
+    assert (address.hostname, address.path) == ("127.0.0.1", "/back")
+    assert (tmp_path / "page").read_text().startswith(f"http://127.0.0.1:{address.port}/patchwire/result\n")
+
+
+def test_where_nothing_can_be_pasted_that_is_said(tmp_path: Path, url: str) -> None:
+    command = " ".join([*PATCHWIRE, "authorize", str(connection(tmp_path, url)), "--no-browser", "<&-"])
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=variables(tmp_path), check=False)
+    assert (done.returncode, without_traceback(done)[-1]) == (1, "patchwire: no address was given")
+
+
 @pytest.mark.parametrize("redirect_uri", ["https://app.example/back", "com.example.app:/back"])
 def test_a_callback_that_is_not_on_this_machine_needs_a_person_to_paste_it(
     tmp_path: Path, url: str, redirect_uri: str

@@ -352,6 +352,36 @@ def test_closing_the_client_ends_what_is_under_way_with_what_is_known_of_it() ->
     against(silent, job)
 
 
+def test_closing_the_client_ends_a_question_for_a_token_too() -> None:
+    asked = trio.Event()
+
+    async def silent(stream: trio.SocketStream) -> None:
+        assert await RequestReader(stream).next() is not None
+        asked.set()
+        await trio.sleep_forever()
+
+    async def main() -> None:
+        async with listening(silent) as origin:
+            oauth2 = {
+                "grant_type": "client_credentials", "client_id": "app", "client_secret": "literal:s",
+                "access_token_url": f"{origin}/token",
+            }  # fmt: skip
+            data = {"base_url": str(origin), "authentication": "oauth2", "preemptive": True, "oauth2": oauth2}
+            client = PatchClient(connection_from(data))
+
+            async def change() -> None:
+                with pytest.raises(trio.ClosedResourceError, match="this client is closed"):
+                    await client.patch("/1", json={})
+
+            with trio.fail_after(10):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(change)
+                    await asked.wait()
+                    await client.aclose()
+
+    trio.run(main)
+
+
 def test_credentials_follow_the_challenge_and_a_body_that_can_be_read_again_goes_with_them(tmp_path: Path) -> None:
     (tmp_path / "change.json").write_bytes(b'{"n": 3}')
     app = App(BasicVerifier("r", {"svc": "pw"}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import trio
 
 from patchwire.errors import ConnectError, Sent
 from patchwire.http.message import Request
@@ -23,9 +24,11 @@ class Elsewhere:
         self._deadlines = deadlines
         self._wire_log = wire_log
         self._open: set[Connection] = set()
+        self._is_closed = False
 
     def close(self) -> None:
-        """Close every connection; what is on one of them ends with an error."""
+        """Close every connection, and open no more: ClosedResourceError."""
+        self._is_closed = True
         for connection in self._open:
             connection.close()
 
@@ -51,6 +54,8 @@ class Elsewhere:
     async def _exchange(
         self, request: Request, source: BodySource | None, tls: TlsSettings, *, keep_body: bool
     ) -> Reply:
+        if self._is_closed:
+            raise trio.ClosedResourceError("this client is closed")
         settings = msgspec.structs.replace(self._settings, origin=request.origin, tls=tls)
         try:
             connection = await open_connection(settings, wire_log=self._wire_log)
