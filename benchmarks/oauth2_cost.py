@@ -25,6 +25,7 @@ preemptive = true
 [oauth2]
 grant_type = "client_credentials"
 client_id = "batch"
+client_secret = "literal:batch"
 access_token = "literal:{TOKEN}"
 access_token_url = "http://127.0.0.1:9/token"
 """,
