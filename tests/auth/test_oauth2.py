@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from patchwire.auth import oauth2
 from patchwire.auth.oauth2_assertion import CLIENT_ASSERTION_TYPE, GRANT_TYPE
@@ -164,6 +165,15 @@ def test_o35_the_audience_may_be_the_issuer_and_the_subject_a_user() -> None:
         "iss": "issuer", "sub": "user", "aud": "https://as.example", "jti": "u-2", "iat": int(NOW),
         "exp": int(NOW) + 60,
     }  # fmt: skip
+
+
+def test_a_grant_may_have_claims_of_any_name_which_the_client_never_says_of_itself() -> None:
+    of = terms("jwt_bearer", jwt=replace(HS256, claims=(("scope", "a b"), ("iss", "another"))))
+    claims = claims_in(dict(oauth2.jwt_bearer(of, NOW, "u"))["assertion"].reveal())
+    assert (claims["scope"], claims["iss"]) == ("a b", "app")
+    of = replace(of, client_authentication="private_key_jwt")
+    form = form_of(request(of, oauth2.client_credentials(of)))
+    assert "scope" not in claims_in(form["client_assertion"])
 
 
 def test_o35_an_assertion_that_names_nobody_is_about_the_client() -> None:

@@ -380,6 +380,18 @@ def test_a_device_whose_token_cannot_be_kept_is_told() -> None:
     assert len(it.server.asked) == 1
 
 
+@pytest.mark.parametrize("broken", ["prepare", "lock"])
+@pytest.mark.parametrize("grant", ["authorization_code", "device_code"])
+def test_nobody_is_asked_to_accept_what_could_not_be_kept(grant: GrantType, broken: str) -> None:
+    it = Generate(usual(grant))
+    it.store.broken = {broken}
+    steps: Generator[Step, Answer, object]
+    steps = it.authorizing.request(BACK) if grant == "authorization_code" else it.authorizing.device()
+    with pytest.raises(StorageError):
+        it.run(steps)
+    assert it.server.asked == []
+
+
 def test_the_lock_is_not_held_while_the_user_makes_up_their_mind() -> None:
     it = Generate(usual("device_code"), PENDING)
     steps = it.authorizing.polled(device())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchwire.auth.oauth2_code import authorization_url, check_redirect_uri, code_in, is_callback
+from patchwire.auth.oauth2_code import at_port, authorization_url, check_redirect_uri, code_in, is_callback
 from patchwire.errors import CallbackError, LocalProtocolError, PatchwireError
 from tests.support.vectors import load, needs_vectors
 
@@ -363,3 +363,16 @@ def test_no_callback_raises_anything_else(callback: str | bytes) -> None:
         code_in(callback, redirect_uri=REDIRECT, state=STATE, issuer=ISSUER, requires_issuer=False)
     except CallbackError as error:
         assert str(error).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("http://127.0.0.1/callback", "http://127.0.0.1:34567/callback"),
+        ("http://localhost", "http://localhost:34567"),
+        ("http://localhost/cb?env=test", "http://localhost:34567/cb?env=test"),
+        ("http://[::1]:0/cb", "http://[::1]:34567/cb"),
+    ],
+)
+def test_o11_any_port_takes_the_place_of_none_and_the_rest_stays(uri: str, expected: str) -> None:
+    assert at_port(uri, 34567) == expected

@@ -294,6 +294,27 @@ def test_endpoints_that_the_terms_do_not_name_are_those_of_the_metadata_which_is
     assert (now.issuer, now.requires_issuer) == (SERVER, True)
 
 
+@pytest.mark.parametrize(
+    ("ways", "prefers", "is_in_body"),
+    [
+        (["client_secret_post"], True, True),
+        (["client_secret_post", "private_key_jwt"], True, True),
+        (["client_secret_post"], False, False),
+        (["client_secret_basic", "client_secret_post"], True, False),
+        (["private_key_jwt"], True, False),
+        (None, True, False),
+    ],
+)
+def test_where_the_settings_leave_it_open_the_secret_goes_as_the_metadata_have_it(
+    ways: list[str] | None, prefers: bool, is_in_body: bool
+) -> None:
+    of = terms(access_token_url=None, metadata_url=METADATA, prefers_metadata=prefers)
+    asking = Asking(document(token_endpoint_auth_methods_supported=ways), of=of)
+    asking.token()
+    request = asking.server.asked[-1]
+    assert ("client_secret" in form_of(request), request.header(b"authorization") is None) == (is_in_body, is_in_body)
+
+
 def test_endpoints_that_the_terms_name_stay() -> None:
     of = terms(metadata_url=METADATA, authorization_url=f"{SERVER}/1", device_authorization_url=f"{SERVER}/2")
     asking = Asking(document(authorization_endpoint=f"{SERVER}/a", device_authorization_endpoint=f"{SERVER}/d"), of=of)

@@ -209,6 +209,21 @@ def test_another_scope_asks_for_authorization_again_and_says_so(tmp_path: Path, 
     assert (done.returncode, done.stderr) == (1, f"patchwire: {change}: run patchwire authorize {file}\n")
 
 
+def test_where_tokens_cannot_be_kept_nobody_is_asked_to_accept(tmp_path: Path, url: str) -> None:
+    (tmp_path / "state").write_text("no directory", "utf-8")
+    done = patchwire("authorize", connection(tmp_path, url), env=variables(tmp_path))
+    assert (done.returncode, done.stdout) == (4, "")
+    (line,) = without_traceback(done)
+    assert str(tmp_path / "state") in line
+    assert not (tmp_path / "page").exists()
+
+
+def test_without_a_scope_of_its_own_any_that_is_granted_is_right(tmp_path: Path, url: str) -> None:
+    done = patchwire("authorize", connection(tmp_path, url, scope=""), env=variables(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "the scope that was granted" not in done.stderr
+
+
 def test_who_does_not_come_back_is_not_waited_for_for_ever(tmp_path: Path, url: str) -> None:
     env = variables(tmp_path, BROWSER=f"{sys.executable} -c pass %s")
     done = patchwire("authorize", connection(tmp_path, url), "--timeout", "1", env=env)
@@ -259,7 +274,8 @@ def test_a_callback_that_is_not_on_this_machine_needs_a_person_to_paste_it(
     done = patchwire("authorize", file, env=variables(tmp_path))
     assert done.returncode == 2
     (line,) = without_traceback(done)
-    assert line.startswith("patchwire: oauth2.redirect_uri: no browser of this machine ends there: use --no-browser")
+    said = "oauth2.redirect_uri: no browser of this machine ends there: use --no-browser"
+    assert line.startswith(f"patchwire: {file}: {said}")
 
 
 def test_a_connection_without_oauth2_has_nothing_to_authorize(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """OAuth 2.0 as a client: requests for tokens, grant by grant, and the token in the answer to them.
 
 Each grant is a function that gives the parameters of its request; `token_request` makes a request of them, and
-`token_in` a token of the response (auth/oauth2_answer.py). Who drives them with what comes of it is TokenSession.
+`token_in` a token of the response (auth/oauth2_answer.py). TokenSession and Authorizing drive them.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
@@ -71,7 +72,7 @@ def jwt_bearer(terms: Terms, now: float, unique: str) -> Parameters:
     assert terms.jwt is not None  # noqa: S101 - settings without are refused
     jwt = terms.jwt
     issuer = jwt.issuer or terms.client_id
-    assertion = _assertion(terms, jwt, issuer, jwt.subject or issuer, now, unique)
+    assertion = _assertion(terms, jwt, issuer, jwt.subject or issuer, now, unique, jwt.claims)
     return (*_grant(GRANT_TYPE), ("assertion", Secret(assertion)), *_scope(terms))
 
 
@@ -139,9 +140,17 @@ def _basic(client_id: str, client_secret: str) -> tuple[bytes, bytes]:
     return b"Authorization", b"Basic " + b64encode(pair)
 
 
-def _assertion(terms: Terms, jwt: JwtTerms, issuer: str, subject: str, now: float, unique: str) -> str:
+def _assertion(
+    terms: Terms,
+    jwt: JwtTerms,
+    issuer: str,
+    subject: str,
+    now: float,
+    unique: str,
+    more: Sequence[tuple[str, str]] = (),
+) -> str:
     """Signed; the audience is the token endpoint unless another is set."""
-    claims = assertion_claims(
+    claims = dict(more) | assertion_claims(
         issuer=issuer,
         subject=subject,
         audience=jwt.audience or terms.access_token_url or "",

@@ -8,6 +8,8 @@ from patchwire.errors import LocalProtocolError
 
 CLIENT_ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 """`client_assertion_type`, to the letter (section 2.2)."""
+CLAIMS: Final = frozenset({"iss", "sub", "aud", "jti", "iat", "exp"})
+"""Those that are made here."""
 GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 """`grant_type` where the assertion is the grant (section 2.1)."""
 

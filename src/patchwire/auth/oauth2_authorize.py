@@ -17,7 +17,7 @@ from patchwire.auth.oauth2_exchange import TokenExchange
 from patchwire.auth.oauth2_terms import Before, Parameters, Terms
 from patchwire.auth.quoting import hiding
 from patchwire.auth.token import Token
-from patchwire.auth.token_keeping import Kept, TokenKeeping, fingerprint
+from patchwire.auth.token_keeping import TokenKeeping, entry_for
 from patchwire.errors import CredentialsError, TokenError
 from patchwire.http.message import Request
 
@@ -58,20 +58,14 @@ class Authorizing:
 
     def at_once(self) -> Steps[Token]:
         """The token of a grant that needs nobody."""
-        exchange = self._exchange
-
-        def make(terms: Terms) -> Parameters:
-            match terms.grant_type:
-                case "password":
-                    return oauth2.password(terms)
-                case "jwt_bearer":
-                    return oauth2.jwt_bearer(terms, exchange.clock(), exchange.unique())
-            return oauth2.client_credentials(terms)
-
-        return (yield from self._alone(self._asked(make)))
+        return (yield from self._alone(self._asked(self._exchange.own_grant)))
 
     def request(self, redirect_uri: str) -> Steps[AuthorizationRequest]:
-        """A new authorization request, with a state and a verifier of its own (RFC 6749 section 4.1.1, RFC 7636)."""
+        """A new authorization request, with a state and a verifier of its own (RFC 6749 section 4.1.1, RFC 7636).
+
+        StorageError where its result could not be kept.
+        """
+        yield from self._try_out()
         terms = yield from self._exchange.discovered()
         metadata, endpoint = self._exchange.metadata, terms.authorization_url
         if endpoint is None:
@@ -112,8 +106,9 @@ class Authorizing:
         return (yield from self._alone(self._asked(lambda _: parameters, once=True)))
 
     def device(self) -> Steps[DeviceAuthorization]:
-        """A code that the user types on another device (RFC 8628 section 3.1)."""
+        """A code that the user types on another device (RFC 8628 section 3.1). StorageError as in `request`."""
         exchange = self._exchange
+        yield from self._try_out()
         terms = yield from exchange.discovered()
         if terms.device_authorization_url is None:
             raise self._missing("device authorization endpoint", "device_authorization_url")
@@ -155,6 +150,13 @@ class Authorizing:
             raise failure
         raise CredentialsError("nobody accepted before the code ended: try again", origin=self._origin)
 
+    def _try_out(self) -> Steps[None]:
+        """Nobody is to accept what cannot be kept."""
+        try:
+            yield from self._keeping.lock(self._origin)
+        finally:
+            self._keeping.unlock()
+
     def _alone(self, steps: Steps[Token]) -> Steps[Token]:
         """What the steps give, while no other process renews the token."""
         try:
@@ -168,12 +170,7 @@ class Authorizing:
 
     def _kept(self, token: Token) -> Steps[Token]:
         """The token, after it has been written down in place of any other, also of one in the settings."""
-        terms = self._exchange.terms
-        given = terms.refresh_token
-        of_settings = {each for each in (self._before.access_token, terms.access_token) if each is not None}
-        rejected = tuple(fingerprint(each.reveal()) for each in of_settings)
-        entry = Kept(token, terms.scope, terms.source, "" if given is None else fingerprint(given.reveal()), rejected)
-        yield from self._keeping.keep(entry)
+        yield from self._keeping.keep(entry_for(token, self._exchange.terms, self._before))
         return token
 
     def _check_token_endpoint(self, terms: Terms) -> None:

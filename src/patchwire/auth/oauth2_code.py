@@ -8,7 +8,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from patchwire.auth.oauth2_endpoint import check_endpoint, check_text, is_loopback
 from patchwire.auth.pkce import METHOD, challenge_of
@@ -81,6 +81,15 @@ def check_redirect_uri(uri: str) -> None:
         raise LocalProtocolError(f"the redirect URI {uri!r} must be https, or http to 127.0.0.1, [::1] or localhost")
 
 
+def at_port(uri: str, port: int) -> str:
+    """The redirect URI with this port in place of none: an authorization server must take any for this machine (RFC
+    8252 section 7.3).
+    """
+    parts = urlsplit(uri)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return urlunsplit(parts._replace(netloc=f"{host}:{port}"))
+
+
 def is_callback(target: str | bytes, redirect_uri: str) -> bool:
     """Whether a URL or request target leads to the redirect URI; a browser asks for others too, as /favicon.ico.
 
@@ -106,7 +115,7 @@ def code_in(
     server refused, or it is not known that the answer is its own, and to this request.
     """
     if not is_callback(callback, redirect_uri):
-        raise CallbackError("the answer did not come to the redirect URI of the request")
+        raise CallbackError(f"the answer did not come to the redirect URI of the request, {redirect_uri}")
     answer = _answer(_text(callback).partition("?")[2])
     _check_state(answer.get("state", ""), state)
     _check_issuer(answer.get("iss", ""), issuer, requires_issuer)

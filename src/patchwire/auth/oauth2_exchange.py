@@ -52,15 +52,26 @@ class TokenExchange:
         except RemoteProtocolError as error:
             raise CredentialsError(str(error), origin=url) from None
         self.metadata = found
+        in_body = terms.prefers_metadata and found.wants_body
         self.terms = replace(
             terms,
             authorization_url=terms.authorization_url or found.authorization_endpoint,
             access_token_url=terms.access_token_url or found.token_endpoint,
             device_authorization_url=terms.device_authorization_url or found.device_authorization_endpoint,
+            client_authentication="body" if in_body else terms.client_authentication,
             issuer=found.issuer,
             requires_issuer=found.authorization_response_iss_parameter_supported,
         )
         return self.terms
+
+    def own_grant(self, terms: Terms) -> Parameters:
+        """The parameters of a grant that needs nobody."""
+        match terms.grant_type:
+            case "password":
+                return oauth2.password(terms)
+            case "jwt_bearer":
+                return oauth2.jwt_bearer(terms, self.clock(), self.unique())
+        return oauth2.client_credentials(terms)
 
     def token(
         self, make: Callable[[Terms], Parameters], *, once: bool = False, pause: float = 1.0

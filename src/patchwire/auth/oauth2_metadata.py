@@ -32,6 +32,12 @@ class Metadata(Struct, frozen=True):
     authorization_response_iss_parameter_supported: bool = False
 
     @property
+    def wants_body(self) -> bool:
+        """Whether a client's secret goes into the body, since Basic, which is usual, is not taken (section 2)."""
+        ways = self.token_endpoint_auth_methods_supported or ("client_secret_basic",)
+        return "client_secret_post" in ways and "client_secret_basic" not in ways
+
+    @property
     def lacks_s256(self) -> bool:
         """Whether it says which methods of PKCE it has, and S256 is none of them (RFC 9700 section 4.8.2)."""
         methods = self.code_challenge_methods_supported

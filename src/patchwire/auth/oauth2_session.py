@@ -6,7 +6,7 @@ what the authorization server gives for the refresh token or, for grants that ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, TypeVar
@@ -16,14 +16,13 @@ from msgspec.structs import replace
 from patchwire.auth import oauth2
 from patchwire.auth.flow import Answer, Step, Tell, Wait
 from patchwire.auth.oauth2_exchange import TokenExchange
-from patchwire.auth.oauth2_terms import NEEDS_A_PERSON, Before, Parameters, Terms, is_same_scope
+from patchwire.auth.oauth2_terms import NEEDS_A_PERSON, Before, is_same_scope
 from patchwire.auth.secret import Secret
 from patchwire.auth.token import Began, Failed, Obtained, Rejected, Token, TokenState, step
-from patchwire.auth.token_keeping import Kept, TokenKeeping, fingerprint
+from patchwire.auth.token_keeping import Kept, TokenKeeping, entry_for, fingerprint
 from patchwire.errors import CredentialsError, StorageError, TokenError
 
 T = TypeVar("T")
-MakeParameters = Callable[[Terms], Parameters]
 LEAST: Final = 1.0
 """Seconds for which a new token is taken to serve, however long it was on its way: else it might never be tried."""
 _OF_THE_CLIENT: Final = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "unsupported_grant_type"})
@@ -183,11 +182,10 @@ class TokenSession:
                 if self._needs_a_person:
                     raise error from None
                 yield Tell(f"the refresh token does not serve: {error}")
-        make = self._own_grant()
-        if make is None or "" in self._refused:
+        if self._needs_a_person or "" in self._refused:
             raise CredentialsError(self._missing(refresh_token), origin=self._origin)
         try:
-            token = yield from self._exchange.token(make)
+            token = yield from self._exchange.token(self._exchange.own_grant)
         except TokenError as error:
             self._note("", error)
             raise
@@ -223,7 +221,8 @@ class TokenSession:
         """Whoever gives up half-way, or finds that it cannot be, leaves it to the next."""
         self._unkept = kept, former
         try:
-            yield from self._if_it_can_be(self._keeping.keep(kept))
+            write = self._keeping.keep if self._needs_a_person else self._keeping.mark
+            yield from self._if_it_can_be(write(kept))
         except StorageError as error:
             raise StorageError(
                 f"{error}; the new token is not used before it is kept, and lost with this process"
@@ -241,12 +240,7 @@ class TokenSession:
             return None
 
     def _entry(self, token: Token) -> Kept:
-        terms = self._exchange.terms
-        of_settings = dict.fromkeys(
-            each for each in (self._before.access_token, terms.access_token) if each is not None
-        )
-        rejected = tuple(fingerprint(each.reveal()) for each in of_settings if each.reveal() not in self._given)
-        return Kept(token, terms.scope, terms.source, _fingerprint(terms.refresh_token), rejected)
+        return entry_for(token, self._exchange.terms, self._before, self._given)
 
     def _refresh_token(self, kept: Kept | None) -> str | None:
         """That of the settings, until it has given another; a new one there counts again."""
@@ -257,17 +251,6 @@ class TokenSession:
         if kept is not None and kept.source == terms.source and kept.given == _fingerprint(given):
             return kept.token.refresh_token or (None if given is None else given.reveal())
         return None if given is None else given.reveal()
-
-    def _own_grant(self) -> MakeParameters | None:
-        clock, unique = self._exchange.clock, self._exchange.unique
-        match self._exchange.terms.grant_type:
-            case "client_credentials":
-                return oauth2.client_credentials
-            case "password":
-                return oauth2.password
-            case "jwt_bearer":
-                return lambda terms: oauth2.jwt_bearer(terms, clock(), unique())
-        return None
 
     @property
     def _needs_a_person(self) -> bool:

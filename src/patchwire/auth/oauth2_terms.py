@@ -26,6 +26,8 @@ class JwtTerms(Struct, frozen=True):
     subject: str | None = None
     audience: str | None = None
     lifetime: int = 300
+    claims: tuple[tuple[str, str], ...] = ()
+    """More of them, for a grant: Google wants the scope there."""
 
 
 class Before(Struct, frozen=True):
@@ -43,6 +45,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     client_id: str = ""
     client_secret: Secret = Secret("")
     client_authentication: ClientAuthentication = "basic"
+    prefers_metadata: bool = False
+    """Whether the metadata may choose another, since the settings name none."""
     authorization_url: str | None = None
     access_token_url: str | None = None
     device_authorization_url: str | None = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from patchwire.auth.flow import Answer, Load, Pause, Step
-from patchwire.auth.oauth2_terms import is_same_scope
+from patchwire.auth.oauth2_terms import Before, Terms, is_same_scope
 from patchwire.auth.token import Token
 from patchwire.errors import CredentialsError, UnreadableTokenError
 
@@ -68,6 +68,17 @@ class Kept(Struct, frozen=True, omit_defaults=True):
     def can_give(self, scope: str) -> bool:
         """Whether its refresh token was granted with this scope, and so gives it where none is asked for."""
         return is_same_scope(self.scope if self.granted is None else self.granted, scope)
+
+
+def entry_for(token: Token, terms: Terms, before: Before, good: Collection[str] = ()) -> Kept:
+    """The entry of a token that was obtained on these terms, when of the access tokens of the settings only those in
+    `good` were any more.
+    """
+    of_settings = (before.access_token, terms.access_token)
+    texts = dict.fromkeys(each.reveal() for each in of_settings if each is not None)
+    rejected = tuple(fingerprint(text) for text in texts if text not in good)
+    given = "" if terms.refresh_token is None else fingerprint(terms.refresh_token.reveal())
+    return Kept(token, terms.scope, terms.source, given, rejected)
 
 
 def kept_in(content: bytes) -> Kept:

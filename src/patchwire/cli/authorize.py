@@ -55,6 +55,8 @@ def authorize(
     authorization = Authorize(settings, person, exits.log_line if verbose else None)
     try:
         token = trio_run(_run, authorization, not no_browser, timeout)
+    except SettingsError as error:
+        raise SettingsError(connection, error.problem) from None
     except trio.TooSlowError:
         raise CredentialsError(f"nobody accepted within {timeout:g} seconds", origin=str(settings.origin)) from None
     finally:
@@ -114,5 +116,5 @@ def _say_kept(token: Token, oauth2: OAuth2Settings) -> None:
     renewed = ", and renewed from then on" if token.refresh_token is not None else ""
     exits.say(f"access granted: the token is kept{ends}{renewed}")
     wanted = oauth2.terms.scope
-    if token.scope is not None and not is_same_scope(token.scope, wanted):
+    if token.scope is not None and wanted and not is_same_scope(token.scope, wanted):
         exits.say(f"the scope that was granted is {token.scope!r}, where {wanted!r} was asked for")

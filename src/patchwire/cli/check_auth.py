@@ -104,6 +104,8 @@ def oauth2_lines(oauth2: OAuth2Settings, written: OAuth2File) -> Iterator[tuple[
         for key in ("algorithm", "key_id", "issuer", "subject", "audience", "lifetime"):
             if getattr(terms.jwt, key) is not None:
                 yield f"oauth2.jwt.{key}", str(getattr(terms.jwt, key))
+        for name, value in terms.jwt.claims:
+            yield f"oauth2.jwt.claims.{name}", value
     for name, value in written.authorization_parameters.items():
         yield f"oauth2.authorization_parameters.{name}", value
     for name, value in written.access_token_parameters.items():

@@ -1,4 +1,4 @@
-"""Requests that a redirect sends to another origin: over a connection of their own, and as strangers."""
+"""Requests to other origins, each over a connection of its own: redirected ones, as strangers, and for tokens."""
 
 from __future__ import annotations
 

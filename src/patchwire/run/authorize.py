@@ -9,13 +9,13 @@ import trio
 
 from patchwire.auth.flow import Tell
 from patchwire.auth.oauth2_authorize import AuthorizationRequest, Authorizing, Steps
-from patchwire.auth.oauth2_code import is_callback
+from patchwire.auth.oauth2_code import at_port, is_callback
 from patchwire.auth.oauth2_device import DeviceAuthorization
 from patchwire.auth.oauth2_endpoint import is_loopback
 from patchwire.auth.oauth2_exchange import TokenExchange
 from patchwire.auth.token import Token
 from patchwire.auth.token_keeping import TokenKeeping
-from patchwire.errors import CallbackError, ConnectError, PatchwireError, SettingsError
+from patchwire.errors import ConnectError, PatchwireError, SettingsError
 from patchwire.files.read import describe
 from patchwire.loopback.callback import CallbackApp
 from patchwire.net.aside import Aside
@@ -29,7 +29,10 @@ from patchwire.settings.connection import ConnectionSettings
 from patchwire.settings.oauth2 import OAuth2Settings
 
 T = TypeVar("T")
-CALLBACK: Final = "/callback"
+AWAITED: Final = "http://127.0.0.1/callback"
+"""Where the browser is awaited unless the settings say otherwise, at any free port."""
+PASTED: Final = "http://127.0.0.1:8976/callback"
+"""Where it ends unless they do, when nobody awaits it."""
 LEAVES_WITHIN: Final = 0.2
 """Seconds that the page may take from being made to being sent."""
 TOLD_WITHIN: Final = 5.0
@@ -37,7 +40,7 @@ TOLD_WITHIN: Final = 5.0
 
 
 class Person:
-    """How whoever must accept is spoken to; each does nothing by itself."""
+    """How whoever must accept is spoken to; by itself it cannot be."""
 
     async def open(self, url: str) -> None:
         """Have them open this page."""
@@ -88,31 +91,31 @@ class Authorize:
         return await self._taken(self._authorizing.at_once())
 
     async def _pasted(self) -> Token:
-        redirect_uri = self._oauth2.terms.redirect_uri or f"http://127.0.0.1:8976{CALLBACK}"
+        redirect_uri = self._oauth2.terms.redirect_uri or PASTED
         request = await self._taken(self._authorizing.request(redirect_uri))
         callback = await self._person.pasted(request.url)
         return await self._taken(self._authorizing.redeemed(request, callback.strip()))
 
     async def _in_browser(self) -> Token:
         """Listens only while the answer is awaited (RFC 8252 section 8.3), at any free port unless one is set."""
-        wanted = self._oauth2.terms.redirect_uri or f"http://127.0.0.1{CALLBACK}"
+        wanted = self._oauth2.terms.redirect_uri or AWAITED
         parts = urlsplit(wanted)
         if parts.scheme != "http" or not is_loopback(wanted):
             problem = "no browser of this machine ends there: use --no-browser, and paste the address"
-            raise SettingsError("oauth2.redirect_uri", problem)
+            raise SettingsError("", f"oauth2.redirect_uri: {problem}")
         got = _Callback()
         app = CallbackApp(got.accept, got.told.set)
         async with trio.open_nursery() as nursery:
-            url = await nursery.start(_listen, app, parts.hostname or "127.0.0.1", parts.port)
-            redirect_uri = wanted if parts.port else f"{url}{parts.path or '/'}"
+            url = await nursery.start(_listen, app, parts.hostname or "", parts.port or 0)
+            redirect_uri = wanted if parts.port else at_port(wanted, urlsplit(url).port or 0)
             request = await self._taken(self._authorizing.request(redirect_uri))
             got.request = request
             nursery.start_soon(self._person.open, request.url)  # a browser may stay in the foreground
             await got.arrived.wait()
             try:
                 token = await self._taken(self._authorizing.redeemed(request, got.target))
-            except (PatchwireError, CallbackError) as error:
-                app.finish(is_good=False, text=f"{error}.")
+            except PatchwireError as error:
+                app.finish(is_good=False, text=f"{str(error).rstrip('.')}.")
                 await got.seen()
                 raise
             app.finish(is_good=True, text="patchwire has the token, and keeps it encrypted.")
@@ -155,10 +158,12 @@ class _Callback:
 
 
 async def _listen(
-    app: CallbackApp, host: str, port: int | None, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+    app: CallbackApp, host: str, port: int, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
 ) -> None:
+    if port == 0 and host == "localhost":
+        host = "127.0.0.1"  # its addresses would each have another free port
     try:
-        await serve(app, {}, now=now, port=port or 0, host=host, task_status=task_status)
+        await serve(app, {}, now=now, port=port, host=host, task_status=task_status)
     except OSError as error:
         where = f"{host}:{port}"
         raise ConnectError(

@@ -49,6 +49,7 @@ def terms_of(place: str, oauth2: OAuth2File, secrets: Mapping[str, Secret]) -> T
         client_id=oauth2.client_id or "",
         client_secret=secrets.get("oauth2.client_secret", Secret("")),
         client_authentication=authentication_of(oauth2),
+        prefers_metadata=oauth2.client_authentication is None and oauth2.client_secret is not None,
         authorization_url=oauth2.authorization_url,
         access_token_url=oauth2.access_token_url,
         device_authorization_url=oauth2.device_authorization_url,
@@ -112,4 +113,6 @@ def _jwt(place: str, oauth2: OAuth2File, secrets: Mapping[str, Secret]) -> JwtTe
         check_key(key.reveal(), algorithm)
     except LocalProtocolError as error:
         raise fault(place, name, str(error)) from None
-    return JwtTerms(key, algorithm, jwt.key_id, jwt.issuer, jwt.subject, jwt.audience, jwt.lifetime)
+    return JwtTerms(
+        key, algorithm, jwt.key_id, jwt.issuer, jwt.subject, jwt.audience, jwt.lifetime, tuple(jwt.claims.items())
+    )

@@ -8,6 +8,7 @@ from typing import Final
 
 from patchwire.auth.jws import ALGORITHMS
 from patchwire.auth.oauth2 import OF_A_TOKEN_REQUEST
+from patchwire.auth.oauth2_assertion import CLAIMS
 from patchwire.auth.oauth2_code import OF_AN_AUTHORIZATION_REQUEST, authorization_url, check_redirect_uri
 from patchwire.auth.oauth2_endpoint import check_endpoint
 from patchwire.auth.oauth2_terms import NEEDS_A_PERSON, ClientAuthentication, GrantType
@@ -112,6 +113,10 @@ def _check_jwt(place: str, oauth2: OAuth2File, grant: GrantType, how: ClientAuth
         if not is_grant and getattr(jwt, key) not in (None, oauth2.client_id):
             problem = "has no use; the assertion that authenticates a client names client_id (RFC 7523 section 3)"
             raise fault(place, f"jwt.{key}", problem)
+    for name in jwt.claims:
+        if name in CLAIMS or not is_grant:
+            problem = "is made by patchwire" if is_grant else 'has no use but with grant_type = "jwt_bearer"'
+            raise fault(place, f"jwt.claims.{name}", problem)
     _check_algorithm(place, jwt, how)
     if not 1 <= jwt.lifetime <= 86_400:
         raise fault(place, "jwt.lifetime", f"expected 1 to 86400 seconds, got {jwt.lifetime}")

@@ -38,6 +38,7 @@ class JwtFile(Struct, frozen=True, forbid_unknown_fields=True):
     subject: str | None = None
     audience: str | None = None
     lifetime: int = 300
+    claims: dict[str, str] = {}
 
     def __repr__(self) -> str:
         """A literal secret is a secret."""
