@@ -12,12 +12,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from patchwire.auth.aws_credentials import AwsCredentials
 from patchwire.auth.aws_session import ENDED
 from patchwire.auth.aws_signing import Scope
 from patchwire.errors import CredentialsError, CredentialsRejectedError, PatchwireError
 from patchwire.http.message import Request, Response
+from patchwire.net import authentication
 from patchwire.run.batch import Summary
 from tests.support.aws_batches import Service, demanded, profile, served, signed_batch, signing
 from tests.support.batches import BatchFiles, people, read_lines
@@ -308,7 +310,7 @@ def test_what_has_waited_for_long_is_signed_anew_before_it_is_sent(
         aws.ahead += HOUR if next(looks) % 7 == 0 else 0.0
         return time.time() + aws.ahead
 
-    monkeypatch.setattr("patchwire.run.batch.now", clock)
+    monkeypatch.setattr(authentication, "SOURCES", replace(authentication.SOURCES, clock=clock))
     _, summary = signed_batch(tmp_path, aws, people(100), signing(KEYS), concurrency=1)
     assert (summary.counts["applied"], summary.failures) == (100, [])
     assert aws.statuses() == {201: 100}
