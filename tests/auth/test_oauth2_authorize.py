@@ -11,6 +11,7 @@ from patchwire.auth.flow import Answer, Ask, Pause, Step
 from patchwire.auth.oauth2_authorize import AuthorizationRequest, Authorizing
 from patchwire.auth.oauth2_device import DeviceAuthorization
 from patchwire.auth.oauth2_session import TokenSession
+from patchwire.auth.oauth2_source import TokenSource
 from patchwire.auth.oauth2_terms import Before, GrantType, JwtTerms, Terms
 from patchwire.auth.pkce import challenge_of
 from patchwire.auth.secret import Secret
@@ -108,7 +109,7 @@ def test_a_token_that_was_obtained_anew_comes_before_those_of_the_settings() -> 
     kept = it.store.kept
     assert set(kept.rejected) == {fingerprint("canary-before"), fingerprint("canary-override")}
     assert kept.given == fingerprint("canary-given")
-    session = TokenSession(exchange(of, it.clock), TokenKeeping(it.store), API, before)
+    session = TokenSession(TokenSource(exchange(of, it.clock), TokenKeeping(it.store), API, before))
     assert it.run(session.current()).token == kept.token
     it.clock.now += 60
     it.run(session.current())

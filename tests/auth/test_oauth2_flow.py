@@ -7,6 +7,7 @@ import pytest
 from patchwire.auth.flow import Body, FlowResult, Send, Step, Wait
 from patchwire.auth.oauth2_flow import OAuth2Authentication
 from patchwire.auth.oauth2_session import TokenSession
+from patchwire.auth.oauth2_source import TokenSource
 from patchwire.auth.token_keeping import TokenKeeping
 from patchwire.errors import CredentialsError
 from patchwire.http.message import Origin, Request, Response, request_to
@@ -51,7 +52,7 @@ class Talk:
         self.sent: list[Send] = []
         self.driver = Driver(self.clock, self.server, self._resource)
         keeping = TokenKeeping(self.store)
-        self.session = TokenSession(exchange(terms(), self.clock), keeping, API)
+        self.session = TokenSession(TokenSource(exchange(terms(), self.clock), keeping, API))
         self.authentication = OAuth2Authentication(self.session, ORIGIN, preemptive=preemptive)
 
     def _resource(self, step: Send) -> Response | None:

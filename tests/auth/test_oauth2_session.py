@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from patchwire.auth.flow import Answer, Ask, Load, Step, Wait
 from patchwire.auth.oauth2_exchange import TRIES
 from patchwire.auth.oauth2_session import LEAST, TokenSession
+from patchwire.auth.oauth2_source import TokenSource
 from patchwire.auth.oauth2_terms import Before, GrantType, JwtTerms, Terms
 from patchwire.auth.secret import Secret
 from patchwire.auth.token import PAUSE, TokenState
@@ -55,7 +56,7 @@ class World:
     def session(self, of: Terms | GrantType = "authorization_code", before: Before | None = None) -> TokenSession:
         given = terms(of, jwt=JWT) if isinstance(of, str) else of
         keeping = TokenKeeping(self.store if self._has_store else None)
-        return TokenSession(exchange(given, self.clock), keeping, API, before)
+        return TokenSession(TokenSource(exchange(given, self.clock), keeping, API, before))
 
     def token(self, session: TokenSession) -> str:
         """The access token that is in force."""

@@ -16,6 +16,7 @@ from patchwire.auth.flow import Authentication, NoAuthentication
 from patchwire.auth.oauth2_exchange import TokenExchange
 from patchwire.auth.oauth2_flow import OAuth2Authentication
 from patchwire.auth.oauth2_session import TokenSession
+from patchwire.auth.oauth2_source import TokenSource
 from patchwire.auth.token_keeping import TokenKeeping, TokenStore
 from patchwire.settings.aws import AwsSettings
 from patchwire.settings.connection import ConnectionSettings
@@ -65,7 +66,7 @@ def authentication_for(settings: ConnectionSettings, sources: Sources) -> Authen
 def _oauth2(settings: ConnectionSettings, oauth2: OAuth2Settings, sources: Sources) -> OAuth2Authentication:
     exchange = TokenExchange(oauth2.terms, sources.clock, sources.unforeseeable)
     keeping = TokenKeeping(sources.open_store(oauth2.entry))
-    session = TokenSession(exchange, keeping, str(settings.origin), oauth2.before)
+    session = TokenSession(TokenSource(exchange, keeping, str(settings.origin), oauth2.before))
     return OAuth2Authentication(session, settings.origin, preemptive=settings.preemptive)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 from msgspec import Struct
@@ -12,8 +12,8 @@ from patchwire.errors import SettingsError
 from patchwire.settings.faults import fault_of
 
 OAUTH2_WORDS: Final = {
-    "oauth2.grant_type": ("authorization_code", "password", "client_credentials", "jwt_bearer", "device_code"),
-    "oauth2.client_authentication": ("basic", "body", "none", "private_key_jwt", "client_secret_jwt"),
+    "oauth2.grant_type": get_args(GrantType),
+    "oauth2.client_authentication": get_args(ClientAuthentication),
 }
 OAUTH2_SECRETS: Final = ("client_secret", "access_token", "refresh_token", "password")
 OF_GRANTS: Final = {
