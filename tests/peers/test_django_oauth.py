@@ -186,7 +186,7 @@ def test_a_wrong_client_secret_is_one_clear_line_and_nothing_is_sent(
     done = files.batch()
     problem = f"{django.token_url} answered 401: invalid_client"
     remedy = "nothing was changed, correct it and run the same command again"
-    said = f"patchwire: {django.base_url}: {problem}; {remedy}"
+    said = f"patchwire: {problem}; {remedy}"
     assert (done.returncode, without_traceback(done), files.outcomes()) == (1, [said], [])
     sent = files.send(django.thing_path(1))
     assert (sent.returncode, without_traceback(sent)) == (1, [f"patchwire: {problem}"])

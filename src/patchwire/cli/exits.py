@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from patchwire.cli.terminal import printable
 from patchwire.errors import InputError, PatchwireError, StorageError
-from patchwire.run.batch import Summary
 from patchwire.settings.connection import ConnectionSettings
+
+if TYPE_CHECKING:
+    from patchwire.run.batch import Summary  # it takes a while to load, and only a batch has one
 
 DONE = 0
 SOME_FAILED = 1

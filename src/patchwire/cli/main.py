@@ -5,37 +5,37 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from typing import NoReturn
+from importlib import import_module
+from typing import Final, NoReturn
 
 import click
 
 from patchwire.cli import exits
-from patchwire.cli.authorize import authorize
-from patchwire.cli.batch import batch
-from patchwire.cli.check import check
-from patchwire.cli.demo import demo
-from patchwire.cli.journal import journal
-from patchwire.cli.send import send
-from patchwire.cli.serve import serve
-from patchwire.cli.settle import settle
 from patchwire.errors import PatchwireError
 from patchwire.files.read import describe
 
+COMMANDS: Final = ("authorize", "batch", "check", "demo", "journal", "send", "serve", "settle")
+"""Each stands in a module of its name."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    """Loads a command where it is asked for: to have all of them takes longer than many a command runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - they are the same everywhere
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(f"patchwire.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - the modules are ours
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="patchwire")
 def cli() -> None:
     """Change many resources with HTTP PATCH, and know what happened to each change."""
-
-
-cli.add_command(authorize)
-cli.add_command(batch)
-cli.add_command(check)
-cli.add_command(demo)
-cli.add_command(journal)
-cli.add_command(send)
-cli.add_command(serve)
-cli.add_command(settle)
 
 
 def main() -> NoReturn:
