@@ -1,7 +1,8 @@
 """Measure what OAuth 2.0 costs a batch whose token holds: its renewals are the authorization server's business.
 
 Processor time in microseconds a record for whole batches against nginx, which lets in whoever comes; medians of
-interleaved rounds. "A field of its own" sends as many octets as the token, written in the connection file.
+interleaved rounds. "A field of its own" sends as many octets as the token, written in the connection file; Basic is the
+scheme that takes least.
 """
 
 import argparse
@@ -20,6 +21,7 @@ LOCATIONS = 'location / { return 200 "hello world"; }'
 CONNECTIONS = {
     "no authentication": "preemptive = false\n",
     "a field of its own": f'[headers]\nAuthorization = "literal:Bearer {TOKEN}"\n',
+    "Basic": 'authentication = "basic"\npreemptive = true\nuser = "svc"\npassword = "literal:pw"\n',
     "OAuth 2.0": f"""authentication = "oauth2"
 preemptive = true
 [oauth2]
