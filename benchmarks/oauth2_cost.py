@@ -1,8 +1,8 @@
 """Measure what OAuth 2.0 costs a batch whose token holds: its renewals are the authorization server's business.
 
 Processor time in microseconds a record for whole batches against nginx, which lets in whoever comes; medians of
-interleaved rounds. "A field of its own" sends as many octets as the token, written in the connection file; Basic is the
-scheme that takes least.
+interleaved rounds. "A field of its own" sends as many octets as the token, written in the connection file; Basic is
+the scheme that takes least.
 """
 
 import argparse
