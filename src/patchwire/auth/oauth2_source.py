@@ -174,8 +174,9 @@ class TokenSource:
         if terms.grant_type in ("client_credentials", "jwt_bearer"):
             return None
         given = terms.refresh_token
-        if kept is not None and kept.source == terms.source and kept.given == _fingerprint(given):
-            return kept.token.refresh_token or (None if given is None else given.reveal())
+        is_behind_it = kept is not None and kept.source == terms.source and kept.given == _fingerprint(given)
+        if kept is not None and is_behind_it and kept.token.refresh_token:
+            return kept.token.refresh_token
         return None if given is None else given.reveal()
 
     @property

@@ -121,7 +121,7 @@ class TokenStore:
         return True
 
     def unlock(self) -> None:
-        """Let go of the lock; only for who has it."""
+        """Let go of the lock, where it is ours."""
         lock, self._lock, self._key = self._lock, None, None
         if lock is not None:
             lock.release()

@@ -12,9 +12,7 @@ from patchwire.auth.oauth2_authorize import AuthorizationRequest, Authorizing, S
 from patchwire.auth.oauth2_code import at_port, is_callback
 from patchwire.auth.oauth2_device import DeviceAuthorization
 from patchwire.auth.oauth2_endpoint import is_loopback
-from patchwire.auth.oauth2_exchange import TokenExchange
 from patchwire.auth.token import Token
-from patchwire.auth.token_keeping import TokenKeeping
 from patchwire.errors import ConnectError, PatchwireError, SettingsError
 from patchwire.files.read import describe
 from patchwire.loopback.callback import CallbackApp
@@ -25,6 +23,7 @@ from patchwire.net.elsewhere import Elsewhere
 from patchwire.net.server import serve
 from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog, printable, time_of
+from patchwire.settings.authentication import exchange_and_keeping
 from patchwire.settings.connection import ConnectionSettings
 from patchwire.settings.oauth2 import OAuth2Settings
 
@@ -63,10 +62,8 @@ class Authorize:
         self._wire_log = wire_log
         self._deadlines = Deadlines(settings.limits.read_timeout)
         self._aside = Aside(Elsewhere(settings, self._deadlines, wire_log).ask)
-        store = SOURCES.open_store(self._oauth2.entry)
-        exchange = TokenExchange(self._oauth2.terms, SOURCES.clock, SOURCES.unforeseeable)
-        origin = str(settings.origin)
-        self._authorizing = Authorizing(exchange, TokenKeeping(store), origin, self._oauth2.before)
+        exchange, keeping = exchange_and_keeping(self._oauth2, SOURCES)
+        self._authorizing = Authorizing(exchange, keeping, str(settings.origin), self._oauth2.before)
 
     async def run(self, *, browser: bool, within: float) -> Token:
         """The token, `within` so many seconds; `browser`: whether there is one on this machine.

@@ -63,9 +63,14 @@ def authentication_for(settings: ConnectionSettings, sources: Sources) -> Authen
     return BasicAuthentication(credentials, settings.origin, preemptive=settings.preemptive)
 
 
-def _oauth2(settings: ConnectionSettings, oauth2: OAuth2Settings, sources: Sources) -> OAuth2Authentication:
+def exchange_and_keeping(oauth2: OAuth2Settings, sources: Sources) -> tuple[TokenExchange, TokenKeeping]:
+    """What asks for the connection's tokens, and what keeps them."""
     exchange = TokenExchange(oauth2.terms, sources.clock, sources.unforeseeable)
-    keeping = TokenKeeping(sources.open_store(oauth2.entry))
+    return exchange, TokenKeeping(sources.open_store(oauth2.entry))
+
+
+def _oauth2(settings: ConnectionSettings, oauth2: OAuth2Settings, sources: Sources) -> OAuth2Authentication:
+    exchange, keeping = exchange_and_keeping(oauth2, sources)
     session = TokenSession(TokenSource(exchange, keeping, str(settings.origin), oauth2.before))
     return OAuth2Authentication(session, settings.origin, preemptive=settings.preemptive)
 
