@@ -28,6 +28,11 @@ OF_GRANTS: Final = {
 """Keys that only these grants have a use for."""
 
 
+def is_over_tls(*urls: object) -> bool:
+    """Whether one of the URLs of an authorization server, if they are any, is one of https."""
+    return any(str(url).startswith("https:") for url in urls)
+
+
 class JwtFile(Struct, frozen=True, forbid_unknown_fields=True):
     """What stands in [oauth2.jwt]; the key is still a reference. `lifetime` in seconds."""
 
@@ -70,7 +75,7 @@ class OAuth2File(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def uses_tls(self) -> bool:
         """Whether the authorization server is asked over https."""
-        return any((url or "").startswith("https:") for url in (self.access_token_url, self.metadata_url))
+        return is_over_tls(self.access_token_url, self.metadata_url)
 
     def __repr__(self) -> str:
         """A literal secret is a secret."""

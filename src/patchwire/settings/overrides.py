@@ -16,6 +16,7 @@ from msgspec import Struct
 from patchwire.errors import SettingsError
 from patchwire.settings.connection import parse_connection, secret_references
 from patchwire.settings.leftovers import leftovers
+from patchwire.settings.oauth2_file import is_over_tls
 from patchwire.settings.written import ConnectionFile
 
 SWITCH: Final = "oauth2.access_token"
@@ -208,8 +209,7 @@ def _leaves(table: Mapping[str, Any], tables: Path = ()) -> Iterator[tuple[Path,
 
 def _asks_over_tls(data: Mapping[str, Any]) -> bool:
     """Whether an authorization server is asked over https, as it is with the certificates of [tls] too."""
-    urls = (_get(data, ("oauth2", key)) for key in ("access_token_url", "metadata_url"))
-    return any(str(url).startswith("https:") for url in urls)
+    return is_over_tls(*(_get(data, ("oauth2", key)) for key in ("access_token_url", "metadata_url")))
 
 
 def _copy(table: Mapping[str, Any]) -> dict[str, Any]:
