@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from queue import Queue
-from threading import Thread
 from typing import Any, Protocol
 
 import trio
@@ -25,6 +23,7 @@ from patchwire.loopback.documents import Document
 from patchwire.net.server import serve
 from patchwire.run.batch import Summary
 from tests.support.batches import BatchFiles
+from tests.support.beside import beside
 
 SCOPE = Scope("us-east-1", "execute-api")
 
@@ -116,25 +115,9 @@ class Service:
         )
 
 
-@contextmanager
-def serving_in_a_thread(service: Service) -> Iterator[str]:
+def serving_in_a_thread(service: Service) -> AbstractContextManager[str]:
     """Serve beside the test; the base URL."""
-    begun: Queue[tuple[str, Callable[[], None]]] = Queue()
-
-    async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            url = await nursery.start(service.serve)
-            token = trio.lowlevel.current_trio_token()
-            begun.put((url, partial(token.run_sync_soon, nursery.cancel_scope.cancel)))
-
-    thread = Thread(target=trio.run, args=(main,))
-    thread.start()
-    url, end = begun.get()
-    try:
-        yield url
-    finally:
-        end()
-        thread.join()
+    return beside(service.serve)
 
 
 def served(service: Service, job: Callable[[str], Awaitable[Any]]) -> Any:

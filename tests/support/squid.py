@@ -1,10 +1,12 @@
-"""A private Squid on loopback: a forward proxy that asks for Digest authentication (407).
+"""A private Squid on loopback: a forward proxy that asks for Digest or Basic authentication (407), for both, for none.
 
-It forwards to any port of 127.0.0.1 and nowhere else, by CONNECT too. Its challenge names no algorithm: MD5 is meant,
-and MD5-sess and credentials without qop are taken too. The uri may be any that was hashed: it is not held against the
-request line. A nonce belongs to no connection. One whose count does not fit, that is used up or too old is let in
-once more all the same; the request behind that gets 407 with `stale=true`, as does a nonce that Squid does not know.
-From its last request but one on, each answer brings `Proxy-Authentication-Info: nextnonce="..."`.
+It forwards to any port of 127.0.0.1 and nowhere else, by CONNECT too. It listens in the open or over TLS.
+
+Its Digest challenge names no algorithm: MD5 is meant, and MD5-sess and credentials without qop are taken too. The uri
+may be any that was hashed: it is not held against the request line. A nonce belongs to no connection. One whose count
+does not fit, that is used up or too old is let in once more all the same; the request behind that gets 407 with
+`stale=true`, as does a nonce that Squid does not know. From its last request but one on, each answer brings `Proxy-
+Authentication-Info: nextnonce="..."`.
 
 Of a request with 64 KiB of body or more that it answers with 407, Squid 5.7 never reads the rest, nor anything
 behind it on that connection, although it says keep-alive and does not close it.
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,19 +29,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from tests.support.answers import Answered
 from tests.support.processes import START_SECONDS, PortTakenError, free_port, stop, text_of
 from tests.support.recording import recording_backend
+from tests.support.tls import LOCALHOST
 
 SQUID: str | None = shutil.which("squid") or shutil.which("/usr/sbin/squid")
 needs_squid = pytest.mark.skipif(SQUID is None, reason="Squid is not installed: apt-get install squid-openssl")
 
 REALM = "patchwire proxy"
 
-_HELPER = Path("/usr/lib/squid/digest_file_auth")  # where Debian puts it
+Scheme = Literal["digest", "basic", "both", "none"]
+"""What the proxy asks for; with "both" Digest stands before Basic in its challenges."""
+
+_HELPERS = Path("/usr/lib/squid")  # where Debian puts them
 _USER = "proxy"  # whom Debian has made for it
 _START_ATTEMPTS = 5
 
@@ -72,7 +80,8 @@ auth_param digest nonce_strictness {"on" if self.strict else "off"}
 class SquidServer:
     """A running Squid: where it listens, its process id, its one user, and its files.
 
-    `backend_url` is a server behind it that answers every PATCH, and `processed` what has come there.
+    `base_url` is https://localhost:PORT where it listens over TLS, http://127.0.0.1:PORT else. `backend_url` is a
+    server behind it that answers every PATCH, and `processed` what has come there.
     """
 
     base_url: str
@@ -109,19 +118,22 @@ def squid_server(
     password: str = "correct horse",
     nonces: Nonces | None = None,
     directives: str = "",
+    scheme: Scheme = "digest",
+    tls: bool = False,
 ) -> Iterator[SquidServer]:
     """Yield a Squid on a free port of 127.0.0.1 and a backend for it; it is stopped by its pid on the way out.
 
+    With `tls` it listens over TLS, with the certificate LOCALHOST of `tests.support.tls`, issued by its AUTHORITY.
     Its files are in `directory` once it stopped. `directives` go into its configuration as they stand, before the
     rules that let requests through. Raises RuntimeError with Squid's own words where it does not start.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    directives = (nonces or Nonces()).directives() + directives
     with recording_backend() as (backend_url, processed), _own_directory(directory) as own:
-        (own / "passwords").write_text(_password_line(user, password), encoding="utf-8")
-        process, port = _start(own, directives)
+        (own / "server.pem").write_bytes(LOCALHOST.combined_pem)
+        access = _access(own, scheme, user, password, nonces or Nonces())
+        process, port = _start(own, f"{access}\n{directives}", tls)
         try:
-            base_url = f"http://127.0.0.1:{port}"
+            base_url = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
             yield SquidServer(base_url, port, process.pid, user, password, directory, backend_url, processed, own)
         finally:
             process.send_signal(signal.SIGINT)  # Squid takes a second to end; asked by SIGTERM alone, two
@@ -141,16 +153,39 @@ def _own_directory(directory: Path) -> Iterator[Path]:
             shutil.copytree(name, directory, dirs_exist_ok=True)
 
 
-def _password_line(user: str, password: str) -> str:
-    secret = hashlib.md5(f"{user}:{REALM}:{password}".encode()).hexdigest()
-    return f"{user}:{REALM}:{secret}\n"
+def _access(own: Path, scheme: Scheme, user: str, password: str, nonces: Nonces) -> str:
+    """Return whom Squid lets through, as its configuration says it; the files of passwords are written."""
+    if scheme == "none":
+        return "acl authenticated src all"
+    access = ""
+    if scheme != "basic":
+        file = own / "passwords"
+        file.write_text(f"{user}:{REALM}:{_md5(f'{user}:{REALM}:{password}')}\n", encoding="utf-8")
+        access += _asking("digest", f"digest_file_auth -c {file}") + nonces.directives()
+    if scheme != "digest":
+        file = own / "basic_passwords"
+        file.write_text(f"{user}:{_md5(password)}\n", encoding="utf-8")
+        access += _asking("basic", f"basic_ncsa_auth {file}")
+    return f"{access}acl authenticated proxy_auth REQUIRED"
 
 
-def _start(own: Path, directives: str) -> tuple[subprocess.Popen[bytes], int]:
+def _asking(scheme: str, program: str) -> str:
+    return f"""
+auth_param {scheme} program {_HELPERS}/{program}
+auth_param {scheme} children 1 startup=1 idle=1
+auth_param {scheme} realm {REALM}
+"""
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+def _start(own: Path, access: str, tls: bool) -> tuple[subprocess.Popen[bytes], int]:
     """Return the ready process and its port, having tried other ports where one was taken."""
     for _ in range(_START_ATTEMPTS):
         port = free_port()
-        (own / "squid.conf").write_text(_config(own, port, directives), encoding="utf-8")
+        (own / "squid.conf").write_text(_config(own, port, access, tls), encoding="utf-8")
         process = _spawn(own, port)
         try:
             _wait_until_accepting(process, own, port)
@@ -165,10 +200,11 @@ def _start(own: Path, directives: str) -> tuple[subprocess.Popen[bytes], int]:
     raise RuntimeError(f"Squid found no free port in {_START_ATTEMPTS} attempts")
 
 
-def _config(own: Path, port: int, directives: str) -> str:
+def _config(own: Path, port: int, access: str, tls: bool) -> str:
+    listen = f"https_port 127.0.0.1:{port} tls-cert={own}/server.pem" if tls else f"http_port 127.0.0.1:{port}"
     user = f"cache_effective_user {_USER}\ncache_effective_group {_USER}" if os.geteuid() == 0 else ""
     return f"""
-http_port 127.0.0.1:{port}
+{listen}
 {user}
 visible_hostname localhost
 udp_outgoing_address 127.0.0.1
@@ -181,11 +217,7 @@ cache_log {own}/cache.log
 logformat outcome %rm %ru %>Hs
 access_log stdio:{own}/access.log outcome
 cache deny all
-auth_param digest program {_HELPER} -c {own}/passwords
-auth_param digest children 1 startup=1 idle=1
-auth_param digest realm {REALM}
-{directives}
-acl authenticated proxy_auth REQUIRED
+{access}
 http_access deny !to_localhost
 http_access allow authenticated
 http_access deny all
@@ -210,7 +242,7 @@ def _wait_until_accepting(process: subprocess.Popen[bytes], own: Path, port: int
     """Return once Squid listens, which is later than its pid file, and a moment later than it says so."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if "Accepting HTTP Socket connections" in text_of(own / "cache.log") and _is_listening(port):
+        if re.search(r"Accepting HTTPS? Socket connections", text_of(own / "cache.log")) and _is_listening(port):
             return
         time.sleep(0.01)
     said = text_of(own / "stderr.log") + text_of(own / "cache.log")
