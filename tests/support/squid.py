@@ -5,8 +5,8 @@ It forwards to any port of 127.0.0.1 and nowhere else, by CONNECT too. It listen
 Its Digest challenge names no algorithm: MD5 is meant, and MD5-sess and credentials without qop are taken too. The uri
 may be any that was hashed: it is not held against the request line. A nonce belongs to no connection. One whose count
 does not fit, that is used up or too old is let in once more all the same; the request behind that gets 407 with
-`stale=true`, as does a nonce that Squid does not know. From its last request but one on, each answer brings `Proxy-
-Authentication-Info: nextnonce="..."`.
+`stale=true`, as does a nonce that Squid does not know. From its last request but one on, each answer brings
+`Proxy-Authentication-Info: nextnonce="..."`.
 
 Of a request with 64 KiB of body or more that it answers with 407, Squid 5.7 never reads the rest, nor anything
 behind it on that connection, although it says keep-alive and does not close it.
