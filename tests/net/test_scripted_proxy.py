@@ -179,3 +179,30 @@ def test_silence_lasts_until_the_client_goes() -> None:
         client.shutdown(socket.SHUT_WR)
         client.settimeout(SECONDS)
         assert client.recv(1) == b""
+
+
+def test_what_a_script_raises_fails_the_test() -> None:
+    def script(seen: Seen) -> Reply:
+        raise AssertionError(f"nobody expects {seen.method}")
+
+    with (
+        pytest.raises(AssertionError, match="nobody expects CONNECT"),
+        scripted_proxy(script) as proxy,
+        connected(proxy) as client,
+    ):
+        client.sendall(connect("a.example:443"))
+        assert received(client) == b""
+
+
+def test_a_client_that_waits_for_100_is_answered_without_its_body_or_told_to_go_on() -> None:
+    with recording_backend() as (url, came), scripted_proxy(in_turn(answer(407, BASIC))) as proxy:
+        head = f"PATCH {url}/a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n"
+        with connected(proxy) as client:
+            client.sendall(f"{head}\r\n".encode())
+            assert received(client) == answer(407, BASIC).octets
+        with connected(proxy) as client:
+            client.sendall(f"{head}Connection: close\r\n\r\n".encode())
+            assert client.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            client.sendall(b"{}")
+            assert received(client).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert [each.body for each in came] == [b"{}"]

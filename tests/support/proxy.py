@@ -128,12 +128,13 @@ def in_turn(*replies: Reply) -> Script:
 
 @dataclass
 class ScriptedProxy:
-    """Its URL, the script, which may be changed at any time, and what has come: requests, and connections at all."""
+    """Its URL, the script, which may be changed at any time, what has come, and what went wrong in it."""
 
     script: Script
     base_url: str = ""
     seen: list[Seen] = field(default_factory=list)
     connections: int = 0
+    failures: list[Exception] = field(default_factory=list)
 
     @property
     def port(self) -> int:
@@ -143,14 +144,19 @@ class ScriptedProxy:
 
 @contextmanager
 def scripted_proxy(script: Script = openly, *, tls: bool = False) -> Iterator[ScriptedProxy]:
-    """Yield a proxy on a free port of 127.0.0.1. What the script raises ends it, and is raised here in the end.
+    """Yield a proxy on a free port of 127.0.0.1. What the script raises ends its connection, and is
+    raised here in the end.
 
     With `tls` it listens over TLS, with the certificate LOCALHOST of `tests.support.tls`, issued by its AUTHORITY.
     """
     proxy = ScriptedProxy(script)
     with beside(partial(_serve, proxy, _server_context() if tls else None)) as base_url:
         proxy.base_url = base_url
-        yield proxy
+        try:
+            yield proxy
+        finally:
+            if proxy.failures:
+                raise proxy.failures[0]
 
 
 def _server_context() -> ssl.SSLContext:
@@ -173,6 +179,8 @@ async def _serve(proxy: ScriptedProxy, context: ssl.SSLContext | None, task_stat
             await stream.aclose()
         except (trio.BrokenResourceError, EndedError):
             pass  # the client has gone
+        except Exception as error:  # raised from here, the cancellation in the end might take its place
+            proxy.failures.append(error)
         finally:
             await trio.aclose_forcefully(transport)
 
