@@ -435,7 +435,7 @@ def test_a_proxy_is_answered_with_its_own_fields_for_whatever_target() -> None:
     sent, result, told = converse(authentication, request, [asks(status=407), response])
     assert (said(sent[1], b"proxy-authorization") or {})["uri"] == "http://h/a?b"
     assert sent[1].request.header(b"authorization") is None
-    assert result == FlowResult(response)
+    assert result == FlowResult(response, proves=True)
     assert told[0].startswith("the proxy offers Digest")
     tunnel = Request("CONNECT", Origin("https", "other", 443), b"other:443")
     sent, result, _ = converse(authentication, tunnel, [asks("o", status=407), asks("p", status=407)])

@@ -115,7 +115,7 @@ def test_a_proxy_is_answered_with_its_own_fields_and_to_all_targets() -> None:
     assert told == ["the proxy asks for Basic authentication; chosen: Basic"]
     assert converse(authentication, patch("/else", "other"), [OK])[0][0].request.header(b"proxy-authorization")
     sent, result, _ = converse(authentication, patch(), [Response(401)])
-    assert result == FlowResult(Response(401))
+    assert result == FlowResult(Response(401), proves=True)
 
 
 @pytest.mark.parametrize("body", [Body.REPLAYABLE, Body.ONE_SHOT])

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import trio
 
 from patchwire import connection_from, request_to
 from patchwire.errors import ConnectError
-from patchwire.net import elsewhere
+from patchwire.http.message import Origin
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.elsewhere import Elsewhere
-from patchwire.settings.connection import ConnectionSettings
+from patchwire.net.opening import Opener
+from patchwire.settings.tls import TlsSettings
 from tests.support.certificates import Authority
 
 AUTHORITY = Authority()
@@ -24,23 +23,22 @@ def test_no_other_origin_is_shown_the_client_certificate_and_all_are_held_to_wha
     tls = {"client_certificate": "ada.pem", "client_password": "literal:canary", "trust": ["ca.pem"]}
     settings = connection_from({"base_url": "https://home", "tls": tls}, files=files)
     assert settings.tls.client_certificate is not None
-    opened: list[ConnectionSettings] = []
+    opened: list[tuple[Origin, TlsSettings]] = []
 
-    async def open_connection(given: ConnectionSettings, **_: Any) -> None:
-        opened.append(given)
+    async def refused(_: Opener, origin: Origin, tls: TlsSettings) -> None:
+        opened.append((origin, tls))
         await trio.lowlevel.checkpoint()
-        raise ConnectError("refused", origin=str(given.origin))
+        raise ConnectError("refused", origin=str(origin))
 
-    monkeypatch.setattr(elsewhere, "open_connection", open_connection)
-    away = Elsewhere(settings, Deadlines(1.0), None)
+    monkeypatch.setattr(Opener, "open", refused)
+    away = Elsewhere(settings, Opener(settings), Deadlines(1.0))
     request = request_to("PATCH", "https://other/x", body=b"{}")
     assert not away.is_home(request)
     assert away.is_home(request_to("PATCH", "https://home/x", body=b"{}"))
     reply = trio.run(away.exchange, request)
     assert isinstance(reply.error, ConnectError)
-    (given,) = opened
-    assert (str(given.origin), given.limits) == ("https://other", settings.limits)
-    tls_there = given.tls
+    ((origin, tls_there),) = opened
+    assert str(origin) == "https://other"
     assert (tls_there.client_certificate, tls_there.client_key, tls_there.client_password) == (None, None, None)
     assert tls_there.trust == settings.tls.trust
 
@@ -49,17 +47,17 @@ def test_whom_authentication_asks_is_shown_the_client_certificate(monkeypatch: p
     files = {"ada.pem": ADA.combined_pem, "ca.pem": AUTHORITY.pem}
     tls = {"client_certificate": "ada.pem", "client_password": "literal:canary", "trust": ["ca.pem"]}
     settings = connection_from({"base_url": "https://home", "tls": tls}, files=files)
-    opened: list[ConnectionSettings] = []
+    opened: list[tuple[Origin, TlsSettings]] = []
 
-    async def open_connection(given: ConnectionSettings, **_: Any) -> None:
-        opened.append(given)
+    async def refused(_: Opener, origin: Origin, tls: TlsSettings) -> None:
+        opened.append((origin, tls))
         await trio.lowlevel.checkpoint()
-        raise ConnectError("refused", origin=str(given.origin))
+        raise ConnectError("refused", origin=str(origin))
 
-    monkeypatch.setattr(elsewhere, "open_connection", open_connection)
+    monkeypatch.setattr(Opener, "open", refused)
     reply = trio.run(
-        Elsewhere(settings, Deadlines(1.0), None).ask, request_to("POST", "https://as/token", body=b"a=b")
+        Elsewhere(settings, Opener(settings), Deadlines(1.0)).ask, request_to("POST", "https://as/token", body=b"a=b")
     )
     assert isinstance(reply.error, ConnectError)
-    (given,) = opened
-    assert (str(given.origin), given.tls) == ("https://as", settings.tls)
+    ((origin, tls_there),) = opened
+    assert (str(origin), tls_there) == ("https://as", settings.tls)

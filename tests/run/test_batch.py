@@ -17,7 +17,7 @@ from patchwire.errors import ConnectError, CredentialsRejectedError, JournalErro
 from patchwire.files.connection_file import load_connection
 from patchwire.http.message import Origin
 from patchwire.net.connection import Connection
-from patchwire.net.opening import open_connection
+from patchwire.net.opening import Opener
 from patchwire.run.batch import Summary, run_batch
 from patchwire.run.journal_reader import JournalReader, Selection
 from tests.support.batches import QUICK, BatchFiles, people, read_lines
@@ -636,19 +636,20 @@ def test_after_the_deadline_nobody_sends_who_waited_for_a_connection(
         fails = next(numbers) < failures
         if not fails:
             await trio.sleep(0.4)
-        connection = await open_connection(*arguments, **options)
+        connection = await opening(*arguments, **options)
         opened.append(connection)
         if fails:
             connection.close()  # so that it takes nothing, and another is waited for
         return connection
 
+    opening = Opener.open
     origin = Origins(lambda *_: OK)
 
     async def job(target: Origin) -> list[Summary]:
         files = BatchFiles(tmp_path, target)
         files.write(people(20))
         with monkeypatch.context() as patch:
-            patch.setattr("patchwire.run.batch.open_connection", slow)
+            patch.setattr(Opener, "open", slow)
             stopped = await files.run(concurrency=3, deadline=0.1, patience=5.0)
         assert origin.seen == []
         assert not any(connection.usable for connection in opened)

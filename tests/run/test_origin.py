@@ -9,7 +9,7 @@ import trio
 
 from patchwire.errors import ConnectError, OriginError
 from patchwire.http.message import Origin
-from patchwire.net.opening import open_connection
+from patchwire.net.opening import Opener
 from patchwire.run import origin as origin_module
 from tests.support.batches import BatchFiles, people
 from tests.support.origins import OK, Origins, batch, run, status
@@ -126,9 +126,10 @@ def test_an_origin_that_serves_only_some_of_the_connections_gets_all_records_ove
         if is_open >= 3:
             raise ConnectError(f"cannot connect: {errno.EMFILE}", origin="http://h")
         is_open += 1
-        return await open_connection(*arguments, **options)  # type: ignore[arg-type]
+        return await opened(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("patchwire.run.batch.open_connection", limited)
+    opened = Opener.open
+    monkeypatch.setattr(Opener, "open", limited)
     _, summary = batch(tmp_path, served, people(400), concurrency=10, patience=5.0)
     assert summary.failures == []
     assert summary.counts["applied"] == 400

@@ -196,7 +196,7 @@ class Conversation:
     def _accepted(self, claim: Claim, response: Response) -> FlowResult:
         doubt = self._doubt(claim, response)
         self._settle(End.ACCEPTED if doubt is None else End.LOST)
-        return FlowResult(response, doubt=doubt)
+        return FlowResult(response, doubt=doubt, proves=self._owner.role.proof)
 
     def _rejected(self, claim: Claim, response: Response) -> Generator[Step, Answer, Challenged]:
         assert self._realm is not None  # noqa: S101 - it is where the claim comes from

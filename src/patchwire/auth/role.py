@@ -26,6 +26,13 @@ class Role(Struct, frozen=True):
         """Behind "rejected", where it is not the server, whom everybody thinks of."""
         return "" if self is SERVER else f" by {self.owner}"
 
+    @property
+    def proof(self) -> bool | None:
+        """What an answer that does not ask says of the credentials: a proxy hands on only what has good ones, while
+        a server may answer anybody with, say, 404 (None).
+        """
+        return None if self is SERVER else True
+
     def is_asked_by(self, response: Response) -> bool:
         """Whether the response asks for credentials."""
         return response.status == self.status

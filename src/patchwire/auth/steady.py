@@ -72,4 +72,4 @@ class SteadyAuthentication(ABC):
             return FlowResult(response, self._no_use(asked) if challenge is None else self.rejection(challenge))
         if not self._preemptive:
             self._spaces.add(directory_of(request) if self._origin is not None else b"/", value)
-        return FlowResult(response)
+        return FlowResult(response, proves=role.proof)

@@ -17,7 +17,7 @@ from patchwire.cli.trio_run import trio_run
 from patchwire.errors import InputError, StorageError
 from patchwire.files.connection_file import connection_from, read_toml
 from patchwire.files.read import describe
-from patchwire.net.opening import open_connection, server_chain
+from patchwire.net.opening import Opener, open_connection
 from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog
 from patchwire.settings.connection import ConnectionSettings, parse_connection
@@ -94,6 +94,7 @@ def _settings(settings: ConnectionSettings, written: ConnectionFile, connect: bo
         yield f"headers.{name}", shown_value(text)
     for doubt in settings.doubts():
         yield "warning:", doubt
+    yield from _proxy(settings, written)
     yield "outcomes.unknown_statuses", ", ".join(map(str, settings.outcomes.unknown_statuses)) or "none"
     yield "redirects.follow", ", ".join(map(str, settings.redirects.follow)) or "none"
     yield "redirects.other_origins", word(settings.redirects.other_origins)
@@ -101,6 +102,17 @@ def _settings(settings: ConnectionSettings, written: ConnectionFile, connect: bo
     limits = settings.limits
     for key in limits.__struct_fields__:
         yield f"limits.{key}", f"{getattr(limits, key)} {'seconds' if key.endswith('timeout') else 'bytes'}"
+
+
+def _proxy(settings: ConnectionSettings, written: ConnectionFile) -> Iterator[tuple[str, str]]:
+    proxy = settings.proxies.for_origin(settings.origin)
+    where = " (of the environment)" if written.proxy.environment else ""
+    yield "proxy.url", f"{'none' if proxy is None else proxy.origin}{where}"
+    if proxy is not None:
+        yield "proxy.user", proxy.user or "none"
+        if proxy.user:
+            yield "proxy.password", "(of the environment)" if where else shown_secret(written.proxy.password)
+            yield "proxy.authentication", proxy.authentication
 
 
 def _tls(settings: ConnectionSettings) -> Iterator[tuple[str, str]]:
@@ -142,7 +154,7 @@ def _export(settings: ConnectionSettings, path: Path) -> None:
 
     if settings.origin.scheme != "https":
         raise InputError("--export-certificate", f"{settings.origin} has none; expected an https:// base_url")
-    chain = trio_run(server_chain, settings.origin, settings.limits.connect_timeout)
+    chain = trio_run(Opener(settings).server_chain)
     try:
         with path.open("xb") as file:
             file.write(as_pem(chain[0]))

@@ -111,7 +111,7 @@ def _settings(overridden: Overridden, files: Mapping[str, bytes], directory: Pat
         for key, name in material_names(connection).items()
     }
     with overridden.blaming():
-        settings = _with_place(place, resolve(place, connection, secrets, material), directory)
+        settings = _with_place(place, resolve(place, connection, secrets, material, os.environ), directory)
         _try_out(place, settings)
     return settings
 
@@ -175,7 +175,10 @@ def _try_out(place: str, settings: ConnectionSettings) -> None:
             _try_out_aws(settings.aws)
         elif settings.oauth2 is None:
             credentials_of(settings)
-        if settings.origin.scheme == "https":
+        for proxy in (settings.proxies.http, settings.proxies.https):
+            if proxy is not None:
+                proxy.credentials()
+        if settings.origin.scheme == "https" or settings.proxies.are_over_tls:
             from patchwire.tls.context import client_context  # OpenSSL takes a while to load
 
             client_context(settings.tls)

@@ -140,6 +140,13 @@ class Exchange:
             and self._h11.their_state is h11.DONE
         )
 
+    @property
+    def opened_tunnel(self) -> bool:
+        """Whether what follows on the connection is not HTTP: CONNECT was answered with 2xx. Nothing has followed yet,
+        since the client speaks first in what is tunnelled (RFC 9110 section 9.3.6).
+        """
+        return self.state is State.COMPLETE and not self.surplus and self._h11.their_state is h11.SWITCHED_PROTOCOL
+
     def bytes_to_send(self, now: float) -> bytes:
         """What is to be sent now, each octet given once; b"" when there is nothing (yet). `now` in seconds."""
         if self.state is State.READY:

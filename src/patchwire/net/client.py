@@ -21,7 +21,7 @@ from patchwire.net.body import BodySource, FactoryBody, FileBody, IterableBody
 from patchwire.net.connection import Connection, Reply
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.elsewhere import Elsewhere
-from patchwire.net.opening import open_connection
+from patchwire.net.opening import Opener
 from patchwire.net.perform import MayGo, Performer
 from patchwire.net.pool import Pool
 from patchwire.net.wire_log import WireLog, logger
@@ -50,7 +50,8 @@ class PatchClient:
         self.settings = settings
         self._maker = RequestMaker(settings)
         wire_log = logger() if wire_log is None else wire_log
-        self._wire_log = wire_log
+        self._opener = Opener(settings, wire_log)
+        self._forwarder = self._opener.forwarder(settings.origin)
         self._pool = Pool(self._connect, max_connections)
         self._performer = Performer(
             authentication_of(settings),
@@ -61,7 +62,7 @@ class PatchClient:
             wire_log=wire_log,
         )
         self._deadlines = Deadlines(settings.limits.read_timeout)
-        self._elsewhere = Elsewhere(settings, self._deadlines, wire_log)
+        self._elsewhere = Elsewhere(settings, self._opener, self._deadlines)
         self._watch: trio.CancelScope | None = None
 
     async def __aenter__(self) -> Self:
@@ -146,6 +147,11 @@ class PatchClient:
             if not self._elsewhere.is_home(step.request):
                 self._start_watch()
                 return await self._elsewhere.exchange(step.request, source)
+            if self._forwarder is None:
+                return await at_home(step, may_go)
+            return await self._forwarder.forward(step, at_home, may_go, source)
+
+        async def at_home(step: Send, may_go: MayGo) -> Reply | None:
             return await self._exchange(step.request, source, may_go)
 
         reply, _ = await self._performer.perform(request, exchange, source)
@@ -173,7 +179,7 @@ class PatchClient:
 
     async def _connect(self) -> Connection:
         self._start_watch()
-        connection = await open_connection(self.settings, wire_log=self._wire_log)
+        connection = await self._opener.open()
         self._deadlines.add(connection)
         return connection
 

@@ -60,6 +60,8 @@ class Reply(Struct, frozen=True):
     bytes_sent: int
     bytes_received: int
     reused: bool
+    refusal: str | None = None
+    """Why the proxy on the way does not accept our credentials for it; the response is its own then."""
 
 
 class _Inbox:
@@ -111,6 +113,7 @@ class Connection:
         self.origin = origin
         self.deadline = NEVER
         self.number = next(_numbers)
+        self._tunnel: Wire | None = None
         self._wire = wire
         self._limits = limits
         self._read_timeout = read_timeout
@@ -159,9 +162,14 @@ class Connection:
 
     def close(self) -> None:
         """Close the wire. Closing twice is harmless; a task that waits on it is woken."""
-        if self._open:
-            self._open = False
+        if self._open or self._tunnel is not None:
+            self._open, self._tunnel = False, None
             self._wire.close()
+
+    def take_tunnel(self) -> Wire | None:
+        """The wire, which is the taker's from now on, once a CONNECT has made a tunnel of it."""
+        wire, self._tunnel = self._tunnel, None
+        return wire
 
     def expire(self) -> None:
         """The deadline has passed: the exchange under way ends with a ReadTimeoutError."""
@@ -210,7 +218,9 @@ class Connection:
         self.deadline = NEVER
         reply = self._reply(inbox)  # before closing, which may still send: TLS says goodbye
         self._exchanges += 1
-        if not exchange.reusable:
+        if exchange.opened_tunnel:
+            self._open, self._tunnel = False, self._wire
+        elif not exchange.reusable:
             self.close()
         elif inbox.head is not None:
             self._idle_until = idle_until(inbox.head.headers, trio.current_time())

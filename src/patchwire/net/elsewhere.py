@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import msgspec
 import trio
 
+from patchwire.auth.flow import Send
 from patchwire.errors import ConnectError, Sent
-from patchwire.http.message import Request
+from patchwire.http.message import Origin, Request
 from patchwire.net.body import BodySource
 from patchwire.net.connection import Connection, Reply
 from patchwire.net.deadlines import Deadlines
-from patchwire.net.opening import open_connection
-from patchwire.net.wire_log import WireLog
+from patchwire.net.opening import Opener
+from patchwire.net.perform import MayGo
 from patchwire.settings.connection import ConnectionSettings
 from patchwire.settings.tls import TlsSettings
+
+
+def _always() -> bool:
+    return True
 
 
 class Elsewhere:
     """Origins to which the settings' own connections do not lead."""
 
-    def __init__(self, settings: ConnectionSettings, deadlines: Deadlines, wire_log: WireLog | None) -> None:
+    def __init__(self, settings: ConnectionSettings, opener: Opener, deadlines: Deadlines) -> None:
         self._settings = settings
+        self._opener = opener
         self._deadlines = deadlines
-        self._wire_log = wire_log
         self._open: set[Connection] = set()
         self._is_closed = False
 
@@ -40,31 +44,44 @@ class Elsewhere:
         """What comes of a request that a redirect sends there; an origin that cannot be reached is an error in the
         reply. It is not shown the client certificate.
         """
-        tls = msgspec.structs.replace(
-            self._settings.tls, client_certificate=None, client_key=None, client_password=None
-        )
-        return await self._exchange(request, source, tls, keep_body=keep_body)
+        return await self._exchange(request, source, self._settings.tls.without_client_certificate(), keep_body)
 
     async def ask(self, request: Request) -> Reply:
         """What comes of a request of the authentication's own; as above, but whom it goes to was chosen in the
         settings, and so is shown the client certificate.
         """
-        return await self._exchange(request, None, self._settings.tls, keep_body=True)
+        return await self._exchange(request, None, self._settings.tls, True)
 
-    async def _exchange(
-        self, request: Request, source: BodySource | None, tls: TlsSettings, *, keep_body: bool
-    ) -> Reply:
-        if self._is_closed:
-            raise trio.ClosedResourceError("this client is closed")
-        settings = msgspec.structs.replace(self._settings, origin=request.origin, tls=tls)
+    async def _exchange(self, request: Request, source: BodySource | None, tls: TlsSettings, keep_body: bool) -> Reply:
+        connection: Connection | None = None
+
+        async def send(step: Send, may_go: MayGo) -> Reply | None:
+            nonlocal connection
+            if connection is None or not connection.is_quiet():
+                connection = await self._connected(request.origin, tls)
+            if not may_go():
+                return None
+            return await connection.exchange(step.request, source, keep_body=keep_body or step.needs_body)
+
         try:
-            connection = await open_connection(settings, wire_log=self._wire_log)
+            forwarder = self._opener.forwarder(request.origin)
+            step = Send(request)
+            reply = await (
+                send(step, _always) if forwarder is None else forwarder.forward(step, send, _always, source)
+            )
+            assert reply is not None  # noqa: S101 - it may always go
+            return reply
         except ConnectError as error:
             return Reply(None, Sent.NO, error, 0, 0, False)
+        finally:
+            if connection is not None:
+                self._open.discard(connection)
+                connection.close()
+
+    async def _connected(self, origin: Origin, tls: TlsSettings) -> Connection:
+        if self._is_closed:
+            raise trio.ClosedResourceError("this client is closed")
+        connection = await self._opener.open(origin, tls)
         self._deadlines.add(connection)
         self._open.add(connection)
-        try:
-            return await connection.exchange(request, source, keep_body=keep_body)
-        finally:
-            self._open.discard(connection)
-            connection.close()
+        return connection

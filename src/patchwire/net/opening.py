@@ -1,4 +1,6 @@
-"""Opening a connection as its settings say: TCP, TLS on it for https, and what the wire log says of it."""
+"""Opening a connection as its settings say: through a proxy where there is one, TLS on it for https, and what the wire
+log says of it.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,16 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from patchwire.errors import HandshakeError, TlsError
+from patchwire.errors import ConnectError, HandshakeError, TlsError
 from patchwire.files.read import describe
 from patchwire.http.message import Origin
 from patchwire.net.connection import Connection
 from patchwire.net.dial import dial
+from patchwire.net.proxy import ProxySession
 from patchwire.net.wire import Wire
 from patchwire.net.wire_log import WireLog
 from patchwire.settings.connection import ConnectionSettings
+from patchwire.settings.proxy import Proxy
 from patchwire.settings.tls import TlsSettings
 
 if TYPE_CHECKING:
@@ -23,54 +27,116 @@ if TYPE_CHECKING:
 
 
 async def open_connection(settings: ConnectionSettings, *, wire_log: WireLog | None = None) -> Connection:
-    """A connection to the settings' origin, within their `connect_timeout`. ConnectError says why there is none;
-    HandshakeError, its child, that TLS was not agreed upon.
+    """A single connection to the settings' origin, as an Opener opens it."""
+    return await Opener(settings, wire_log).open()
+
+
+class Opener:
+    """Opens connections to the settings' origin and others, for any number of tasks: what the proxy on the way has
+    said to one of them, all know.
     """
-    wire = await open_wire(settings.origin, settings.limits.connect_timeout, settings.tls)
-    connection = Connection(
-        wire,
-        settings.origin,
-        settings.limits.for_exchange(),
-        settings.limits.read_timeout,
-        wire_log=wire_log,
-        secret_fields=settings.secret_fields,
-        response_timeout=settings.limits.response_timeout,
-    )
-    connection.log_opening()
-    return connection
 
+    def __init__(self, settings: ConnectionSettings, wire_log: WireLog | None = None) -> None:
+        self._settings = settings
+        self._wire_log = wire_log
+        self._timeout = settings.limits.connect_timeout
+        self._sessions: dict[Proxy, ProxySession] = {}
 
-async def open_wire(origin: Origin, connect_timeout: float, tls: TlsSettings) -> Wire:
-    """A connected wire to the origin: with the handshake done, within `connect_timeout` seconds in all, for https."""
-    started = trio.current_time()
-    wire = await dial(origin, connect_timeout)
-    if origin.scheme == "http":
+    def forwarder(self, origin: Origin) -> ProxySession | None:
+        """The proxy that hands on the requests to this origin; None where a connection or a tunnel leads there."""
+        return self._session(origin) if origin.scheme == "http" else None
+
+    async def open(self, origin: Origin | None = None, tls: TlsSettings | None = None) -> Connection:
+        """A connection to the settings' origin, or another, with the settings' TLS or other, within their
+        `connect_timeout`. ConnectError says why there is none; HandshakeError, its child, that TLS was not agreed
+        upon; CredentialsRejectedError that the proxy wants other credentials.
+        """
+        origin = self._settings.origin if origin is None else origin
+        started = trio.current_time()
+        wire = await self._reach(origin, started)
+        if origin.scheme == "https":
+            with _handshake_within(origin, started, self._timeout):
+                wire = await _over_tls(wire, origin, self._settings.tls if tls is None else tls)
+        connection = self._connection(wire, origin)
+        connection.log_opening()
+        return connection
+
+    async def server_chain(self) -> list[x509.Certificate]:
+        """The certificates that the settings' https origin shows, its own first, whoever issued them. Nothing is sent
+        there. ConnectError where it shows none.
+        """
+        from patchwire.net.tls_stream import TlsStream
+        from patchwire.tls.context import unverified_context
+        from patchwire.tls.engine import client_engine
+
+        origin = self._settings.origin
+        started = trio.current_time()
+        engine = client_engine(unverified_context(), origin.host)
+        stream = TlsStream(await self._reach(origin, started), engine)
+        try:
+            with _handshake_within(origin, started, self._timeout):
+                await stream.handshake()
+        except (TlsError, OSError) as error:
+            if not engine.peer_chain():  # it may have shown its own before it asked for ours
+                raise _handshake_error(origin, error) from None
+        finally:
+            stream.close()
+        return engine.peer_chain()
+
+    async def _reach(self, origin: Origin, started: float) -> Wire:
+        """A wire on which the origin is spoken to, TLS if it is wanted; or the proxy, for an http origin."""
+        session = self._session(origin)
+        if session is None:
+            return await dial(origin, self._timeout)
+        if origin.scheme == "http":
+            return await self._reach_proxy(session, origin, started)
+
+        async def connect() -> Connection:
+            connection = self._connection(await self._reach_proxy(session, origin, started), session.origin)
+            connection.log_opening()
+            return connection
+
+        try:
+            with trio.fail_at(started + self._timeout):
+                return await session.tunnel(origin, connect)
+        except trio.TooSlowError:
+            problem = f"the proxy {session.origin} opens no tunnel within {self._timeout:g} seconds"
+            raise ConnectError(
+                f"cannot connect to {origin}: {problem} (limits.connect_timeout)", origin=str(origin)
+            ) from None
+
+    async def _reach_proxy(self, session: ProxySession, origin: Origin, started: float) -> Wire:
+        proxy = session.origin
+        try:
+            wire: Wire = await dial(proxy, self._timeout)
+            if proxy.scheme == "https":
+                # It is not shown the client certificate, which is for those behind it.
+                with _handshake_within(proxy, started, self._timeout):
+                    wire = await _over_tls(wire, proxy, self._settings.tls.without_client_certificate())
+        except ConnectError as error:
+            raise type(error)(f"{error} (the proxy on the way to {origin})", origin=error.origin) from None
         return wire
-    with _handshake_within(origin, started, connect_timeout):
-        return await _over_tls(wire, origin, tls)
 
+    def _session(self, origin: Origin) -> ProxySession | None:
+        proxy = self._settings.proxies.for_origin(origin)
+        if proxy is None:
+            return None
+        session = self._sessions.get(proxy)
+        if session is None:
+            session = self._sessions[proxy] = ProxySession(proxy, self._wire_log)
+        return session
 
-async def server_chain(origin: Origin, connect_timeout: float) -> list[x509.Certificate]:
-    """The certificates that an https origin shows, its own first, whoever issued them. Nothing is sent there.
-
-    ConnectError where it shows none.
-    """
-    from patchwire.net.tls_stream import TlsStream
-    from patchwire.tls.context import unverified_context
-    from patchwire.tls.engine import client_engine
-
-    started = trio.current_time()
-    engine = client_engine(unverified_context(), origin.host)
-    stream = TlsStream(await dial(origin, connect_timeout), engine)
-    try:
-        with _handshake_within(origin, started, connect_timeout):
-            await stream.handshake()
-    except (TlsError, OSError) as error:
-        if not engine.peer_chain():  # it may have shown its own before it asked for ours
-            raise _handshake_error(origin, error) from None
-    finally:
-        stream.close()
-    return engine.peer_chain()
+    def _connection(self, wire: Wire, origin: Origin) -> Connection:
+        limits = self._settings.limits
+        return Connection(
+            wire,
+            origin,
+            limits.for_exchange(),
+            limits.read_timeout,
+            wire_log=self._wire_log,
+            secret_fields=self._settings.secret_fields,
+            response_timeout=limits.response_timeout,
+        )
 
 
 async def _over_tls(wire: Wire, origin: Origin, tls: TlsSettings) -> Wire:

@@ -37,7 +37,6 @@ SPENT: Final = (
     "the server wants other credentials after it has read the body, which came from a stream and cannot be read "
     "again; send it with preemptive credentials, or give it as bytes or a file"
 )
-NOT_FOLLOWED: Final = Redirects(follow=())
 SECRETS: Final = frozenset(name.encode() for name in SECRET_FIELDS)
 MayGo = Callable[[], bool]
 SendStep = Callable[[Send, MayGo], Awaitable[Reply | None]]
@@ -55,7 +54,7 @@ class Performer:
         aside: Aside | None = None,
         *,
         carries_credentials: bool,
-        redirects: Redirects = NOT_FOLLOWED,
+        redirects: Redirects | None = None,
         secret_fields: Collection[bytes] = (),
         wire_log: WireLog | None = None,
     ) -> None:
@@ -88,7 +87,7 @@ class Performer:
                     raise
                 return _with_error(reply, f"the redirect is not followed: {error}"), result
             response = reply.response
-            if response is None or response.status not in FOLLOWABLE:
+            if response is None or self._redirects is None or response.status not in FOLLOWABLE:
                 return reply, result
             onward = redirected(request, response, self._redirects, self._secret_fields)
             if isinstance(onward, Request):
@@ -121,6 +120,8 @@ class Performer:
                     answer = await conversation.say(step)
                     if answer is None and conversation.failed is not None:
                         return conversation.failed, None
+                    if answer is not None and conversation.last.refusal is not None:  # by the proxy on the way
+                        return _refused(conversation.last, conversation.last.refusal)
                 elif isinstance(step, Wait):
                     conversation.step_back()  # who is waited for may need the turn
                     await self._wait(step)
@@ -223,6 +224,11 @@ class _Conversation:
 
     def _may_go(self, step: Send) -> bool:
         return (self._alone or self._gate.lets_through(step)) and _is_good(step)
+
+
+def _refused(reply: Reply, refusal: str) -> tuple[Reply, FlowResult | None]:
+    assert reply.response is not None  # noqa: S101 - it is the response that refuses
+    return reply, FlowResult(reply.response, refusal)
 
 
 def _is_good(step: Send) -> bool:

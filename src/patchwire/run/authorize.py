@@ -20,6 +20,7 @@ from patchwire.net.aside import Aside
 from patchwire.net.authentication import SOURCES
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.elsewhere import Elsewhere
+from patchwire.net.opening import Opener
 from patchwire.net.server import serve
 from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog, printable, time_of
@@ -61,7 +62,7 @@ class Authorize:
         self._person = person
         self._wire_log = wire_log
         self._deadlines = Deadlines(settings.limits.read_timeout)
-        self._aside = Aside(Elsewhere(settings, self._deadlines, wire_log).ask)
+        self._aside = Aside(Elsewhere(settings, Opener(settings, wire_log), self._deadlines).ask)
         exchange, keeping = exchange_and_keeping(self._oauth2, SOURCES)
         self._authorizing = Authorizing(exchange, keeping, str(settings.origin), self._oauth2.before)
 

@@ -38,7 +38,7 @@ from patchwire.net.authentication import authentication_of
 from patchwire.net.connection import Connection, Reply
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.elsewhere import Elsewhere
-from patchwire.net.opening import open_connection
+from patchwire.net.opening import Opener
 from patchwire.net.perform import Performer
 from patchwire.net.wire_log import HIDDEN, WireLog
 from patchwire.run.dispatcher import Dispatcher
@@ -179,7 +179,8 @@ class _Run:
             wire_log=wire_log,
         )
         self._deadlines = Deadlines(settings.limits.read_timeout)
-        self._elsewhere = Elsewhere(settings, self._deadlines, wire_log)
+        self._opener = Opener(settings, wire_log)
+        self._elsewhere = Elsewhere(settings, self._opener, self._deadlines)
         self._reading = trio.CancelScope()
         stop = trio.Event()
         self.gate = OriginGate(self._dial, options.patience, stop)
@@ -254,7 +255,8 @@ class _Run:
                 self.dispatcher.failures.append(self.intake.fault)
 
     async def _work(self) -> None:
-        sender = Sender(self._performer, self.gate, self._elsewhere, self.pacer)
+        forwarder = self._opener.forwarder(self._settings.origin)
+        sender = Sender(self._performer, self.gate, self._elsewhere, self.pacer, forwarder)
         worker = Worker(sender, self._delivering)
         try:
             delivery = await self.dispatcher.next_delivery(None)
@@ -280,7 +282,7 @@ class _Run:
         self.pacer.refuse_if_stopped()
 
     async def _dial(self) -> Connection:
-        connection = await open_connection(self._settings, wire_log=self._wire_log)
+        connection = await self._opener.open()
         self._deadlines.add(connection)
         return connection
 

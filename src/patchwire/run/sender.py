@@ -10,20 +10,29 @@ from patchwire.http.message import Request
 from patchwire.net.connection import Connection, Reply
 from patchwire.net.elsewhere import Elsewhere
 from patchwire.net.perform import MayGo, Performer
+from patchwire.net.proxy import ProxySession
 from patchwire.run.origin import OriginGate
 from patchwire.run.pacer import Pacer
 
 
 class Sender:
     """Owns one connection at a time, which `gate` opens whenever it has none that is fit for use. What is redirected
-    to another origin goes `elsewhere`.
+    to another origin goes `elsewhere`, and all else to the `forwarder`, where there is one on the way.
     """
 
-    def __init__(self, performer: Performer, gate: OriginGate, elsewhere: Elsewhere, pacer: Pacer) -> None:
+    def __init__(
+        self,
+        performer: Performer,
+        gate: OriginGate,
+        elsewhere: Elsewhere,
+        pacer: Pacer,
+        forwarder: ProxySession | None = None,
+    ) -> None:
         self._performer = performer
         self._gate = gate
         self._elsewhere = elsewhere
         self._pacer = pacer
+        self._forwarder = forwarder
         self._connection: Connection | None = None
         self._is_admitted = False
         self._is_following = False
@@ -73,7 +82,10 @@ class Sender:
             followed = await self._elsewhere.exchange(request, keep_body=keep_body)
             self.is_sending = False
             return followed
-        reply = await self._exchanged(request, keep_body, may_go)
+        if self._forwarder is None:
+            reply = await self._exchanged(request, keep_body, may_go)
+        else:
+            reply = await self._forwarder.forward(step, self._handed_on, may_go)
         if reply is None:
             self._is_admitted = True  # the pace has counted it already
             return None
@@ -84,6 +96,9 @@ class Sender:
             if reply.response.status == 421:
                 self.close()  # it asks for another connection (RFC 9110 section 15.5.20)
         return reply
+
+    async def _handed_on(self, step: Send, may_go: MayGo) -> Reply | None:
+        return await self._exchanged(step.request, self._keep_body or step.needs_body, may_go)
 
     async def _exchanged(self, request: Request, keep_body: bool, may_go: MayGo) -> Reply | None:
         if not may_go():

@@ -11,6 +11,7 @@ from patchwire.http.redirects import FOLLOWABLE, Redirects
 from patchwire.settings.aws import AwsFile, check_aws
 from patchwire.settings.oauth2_checks import check_oauth2
 from patchwire.settings.oauth2_file import OAuth2File
+from patchwire.settings.proxy import check_proxy
 from patchwire.settings.secret import reference_of
 from patchwire.settings.written import ConnectionFile, DigestSettings, TlsFile
 
@@ -38,9 +39,10 @@ def _check_urls_and_limits(place: str, connection: ConnectionFile) -> None:
         origin, target = split_url(connection.base_url)
     except LocalProtocolError as error:
         raise SettingsError(place, f"base_url: {error}") from None
-    if origin.scheme == "http" and connection.tls != TlsFile() and not connection.oauth2.uses_tls:
+    if origin.scheme == "http" and connection.tls != TlsFile() and not uses_tls_beside(connection):
         raise SettingsError(place, "tls: has no use with a base_url of http://; expected https://")
     _check_tls(place, connection.tls)
+    check_proxy(place, connection.proxy)
     fault = target_fault(target)
     if fault is not None:
         character = chr(target[fault])
@@ -54,6 +56,11 @@ def _check_urls_and_limits(place: str, connection: ConnectionFile) -> None:
         if not 500 <= status <= 599:
             raise SettingsError(place, f"outcomes.unknown_statuses: expected statuses from 500 to 599, got {status}")
     _check_redirects(place, connection.redirects)
+
+
+def uses_tls_beside(connection: ConnectionFile) -> bool:
+    """Whether TLS is, or may be, spoken to somebody else than the server of the base URL."""
+    return connection.oauth2.uses_tls or connection.proxy.uses_tls
 
 
 def _check_redirects(place: str, redirects: Redirects) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -18,16 +18,19 @@ from patchwire.settings.aws import AwsSettings, aws_settings
 from patchwire.settings.checks import check_connection
 from patchwire.settings.oauth2 import OAuth2Settings, entry_of, terms_of
 from patchwire.settings.oauth2_file import OAUTH2_SECRETS
+from patchwire.settings.proxy import DIRECT, Proxies, proxies_of
 from patchwire.settings.secret import SecretReference, parse_reference, reference_of
 from patchwire.settings.tls import DEFAULT_TLS, Material, TlsSettings
 from patchwire.settings.written import ConnectionFile, DigestSettings, Limits, Outcomes, Scheme, TlsFile, read_written
 
+NOTHING: Final[Mapping[str, str]] = {}
 _SECRETS = (
     ("aws", "secret_key"),
     ("aws", "session_token"),
     *(("oauth2", key) for key in OAUTH2_SECRETS),
     ("tls", "client_password"),
     ("tls", "trust_password"),
+    ("proxy", "password"),
 )
 
 
@@ -55,6 +58,7 @@ class ConnectionSettings(Struct, frozen=True):
     secret_fields: frozenset[bytes] = frozenset()
     """Lower-case names of the fields whose values came from a secret; no log shows them."""
     tls: TlsSettings = DEFAULT_TLS
+    proxies: Proxies = DIRECT
     identity: str = ""
     """What a journal is tied to: the base URL and what shapes requests, without secrets, limits or user."""
     outcomes: Outcomes = Outcomes()
@@ -114,9 +118,14 @@ def secret_references(place: str, connection: ConnectionFile) -> dict[str, Secre
 
 
 def resolve(
-    place: str, connection: ConnectionFile, secrets: dict[str, Secret], material: dict[str, Material] | None = None
+    place: str,
+    connection: ConnectionFile,
+    secrets: dict[str, Secret],
+    material: dict[str, Material] | None = None,
+    environment: Mapping[str, str] = NOTHING,
 ) -> ConnectionSettings:
-    """The connection with the texts of its secrets and the contents of its certificate files, both given by key.
+    """The connection with the texts of its secrets and the contents of its certificate files, both given by key, and
+    with the proxies of the `environment` where it names those.
 
     SettingsError where a field cannot be sent.
     """
@@ -154,6 +163,7 @@ def resolve(
             key.removeprefix("headers.").lower().encode("latin-1") for key in secrets if key.startswith("headers.")
         ),
         tls=_tls(connection.tls, secrets, material or {}),
+        proxies=proxies_of(place, connection.proxy, secrets.get("proxy.password"), environment),
         identity=_identity(connection, secrets),
         outcomes=connection.outcomes,
         limits=connection.limits,

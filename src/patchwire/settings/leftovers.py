@@ -33,5 +33,7 @@ def leftovers(values: Mapping[str, object]) -> Iterator[str]:
                 yield from ["oauth2.client_secret"] if value in ("none", "private_key_jwt") else []
             case "aws.service" | "aws.region":
                 yield from [key.replace(".", ".custom_")] if value != CUSTOM else []
+            case "proxy.environment":
+                yield from (f"proxy.{name}" for name in ("url", "user", "password", "no_proxy") if value is True)
             case "aws.credentials":
                 yield from (f"aws.{name}" for name, sources in _OF_CREDENTIALS.items() if value not in sources)

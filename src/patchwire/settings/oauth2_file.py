@@ -29,7 +29,7 @@ OF_GRANTS: Final = {
 
 
 def is_over_tls(*urls: object) -> bool:
-    """Whether one of the URLs of an authorization server, if they are any, is one of https."""
+    """Whether one of the URLs of an authorization server or a proxy, if they are any, is one of https."""
     return any(str(url).startswith("https:") for url in urls)
 
 

@@ -97,7 +97,7 @@ def override(place: str, data: Mapping[str, Any], extension_place: str, extensio
         if when[key] != "never":
             _put(place, merged, _path(key), value)
     useless = leftovers({key: value for key, value in values.items() if when[key] != "never"})
-    for key in sorted(useless, key="tls".__eq__):  # last, as [oauth2] may have a use for it
+    for key in sorted(useless, key="tls".__eq__):  # last, as [oauth2] or [proxy] may have a use for it
         is_given = any(each == key or each.startswith(f"{key}.") for each in values)
         if not is_given and not (key == "tls" and _asks_over_tls(merged)):
             _drop(merged, key)
@@ -208,8 +208,9 @@ def _leaves(table: Mapping[str, Any], tables: Path = ()) -> Iterator[tuple[Path,
 
 
 def _asks_over_tls(data: Mapping[str, Any]) -> bool:
-    """Whether an authorization server is asked over https, as it is with the certificates of [tls] too."""
-    return is_over_tls(*(_get(data, ("oauth2", key)) for key in ("access_token_url", "metadata_url")))
+    """Whether an authorization server or a proxy is asked over https, as it is with the certificates of [tls] too."""
+    asked = (("oauth2", "access_token_url"), ("oauth2", "metadata_url"), ("proxy", "url"))
+    return is_over_tls(*(_get(data, path) for path in asked)) or _get(data, ("proxy", "environment")) is True
 
 
 def _copy(table: Mapping[str, Any]) -> dict[str, Any]:

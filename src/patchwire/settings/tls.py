@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from patchwire.auth.secret import Secret
 
@@ -33,6 +34,10 @@ class TlsSettings(Struct, frozen=True):
     trust_password: Secret | None = None
     system_roots: bool = True
     minimum_version: Literal["1.2", "1.3"] = "1.2"
+
+    def without_client_certificate(self) -> TlsSettings:
+        """The same for a peer that is not to be shown it."""
+        return replace(self, client_certificate=None, client_key=None, client_password=None)
 
 
 DEFAULT_TLS = TlsSettings()

@@ -15,6 +15,7 @@ from patchwire.http.redirects import Redirects
 from patchwire.settings.aws import AWS_WORDS, AwsFile
 from patchwire.settings.faults import fault_of
 from patchwire.settings.oauth2_file import OAUTH2_WORDS, OAuth2File
+from patchwire.settings.proxy import ProxyFile
 
 Scheme = Literal["none", "basic", "digest", "oauth2", "aws"]
 WORDS = {
@@ -22,6 +23,7 @@ WORDS = {
     "charset": ("UTF-8", "ISO-8859-1"),
     "digest.qop": PROTECTIONS,
     "tls.minimum_version": ("1.2", "1.3"),
+    "proxy.authentication": ("any", "basic", "digest"),
     **AWS_WORDS,
     **OAUTH2_WORDS,
 }
@@ -96,6 +98,7 @@ class ConnectionFile(Struct, frozen=True, forbid_unknown_fields=True):
     redirects: Redirects = Redirects()
     headers: dict[str, str] = {}
     tls: TlsFile = TlsFile()
+    proxy: ProxyFile = ProxyFile()
     outcomes: Outcomes = Outcomes()
     limits: Limits = Limits()
     extensions: ExtensionsFile = ExtensionsFile()
