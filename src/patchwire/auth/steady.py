@@ -70,6 +70,8 @@ class SteadyAuthentication(ABC):
             asked = parse(response.all_values(role.challenge))
             challenge = self._mine(asked)
             return FlowResult(response, self._no_use(asked) if challenge is None else self.rejection(challenge))
-        if not self._preemptive:
-            self._spaces.add(directory_of(request) if self._origin is not None else b"/", value)
+        if self._origin is None:  # a proxy asks about whatever goes through it
+            self._preemptive, self._value = True, value
+        elif not self._preemptive:
+            self._spaces.add(directory_of(request), value)
         return FlowResult(response, proves=role.proof)

@@ -60,9 +60,9 @@ def _entry(text: str) -> Entry:
 
 def _split(text: str) -> tuple[str, int | None]:
     """Host and port; an IPv6 address has its port only where it stands in brackets."""
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":")
+    if text.startswith("[") and "]" in text:
+        host, _, port = text[1:].partition("]")
+        port = port.removeprefix(":")
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     else:
