@@ -18,14 +18,12 @@ from patchwire.auth.flow import NoAuthentication
 from patchwire.auth.role import PROXY
 from patchwire.errors import CredentialsRejectedError
 from patchwire.http.message import Request, split_url
-from patchwire.net.body import FactoryBody, FileBody, IterableBody
+from patchwire.net.body import FileBody
 from patchwire.net.sources import cnonce
 from tests.support.answers import Answered
 from tests.support.blocking import blocking_driver
 from tests.support.flows import Courier, courier, couriers
-from tests.support.nested import ThroughProxy, in_absolute_form
-from tests.support.passport_http import PassportServer, needs_passport_http, passport_server
-from tests.support.password_batches import changes, turned_away, with_credentials
+from tests.support.passport_http import needs_passport_http, passport_server
 from tests.support.squid import REALM, Nonces, SquidServer, needs_squid, squid_server
 
 pytestmark = [needs_squid, pytest.mark.peer]
@@ -144,7 +142,8 @@ def proxy_digest(server: SquidServer, password: str = "") -> DigestAuthenticatio
 
 def change(server: SquidServer, number: int, body: bytes = BODY) -> Request:
     """A request for the server behind the proxy."""
-    return in_absolute_form(request_to("PATCH", f"{server.backend_url}/people/{number}", body=body))
+    request = request_to("PATCH", f"{server.backend_url}/people/{number}", body=body)
+    return Request("PATCH", request.origin, str(request.origin).encode() + request.target, (), body)
 
 
 def tunnel(base_url: str) -> Request:
@@ -321,108 +320,13 @@ def test_somebody_with_a_blocking_socket_gets_through_squid_and_through_a_tunnel
             assert (result.response.status, result.refusal) == (200, None)
         assert [each.target for each in squid.processed] == [f"/people/{number}" for number in (1, 2, 3)]
         assert driver.perform(proxy, tunnel(passport.base_url)).response.status == 200
-        behind = origin_digest(passport)
+        origin, _ = split_url(passport.base_url)
+        behind = DigestAuthentication(Credentials(passport.user, passport.password), origin, cnonce)
         for number in range(2):
             request = request_to("PATCH", f"{passport.base_url}/digest/{number}", body=BODY)
             assert driver.perform(behind, request).response.status == 200
         assert [each.status for each in passport.answered()] == [401, 200, 200]
     assert statuses(squid) == [407, 407, 407, 200, 200, 200, 200]
-
-
-# --- Digest of a proxy and of the server behind it
-
-
-def origin_digest(server: PassportServer, password: str = "") -> DigestAuthentication:
-    """Digest for the server itself."""
-    origin, _ = split_url(server.base_url)
-    return DigestAuthentication(Credentials(server.user, password or server.password), origin, cnonce)
-
-
-@contextmanager
-def digest_behind_squid(directory: Path) -> Iterator[tuple[SquidServer, PassportServer]]:
-    with (
-        squid_server(directory / "squid", nonces=Nonces(max_count=1_000)) as squid,
-        passport_server(directory / "passport", password="open sesame") as passport,
-    ):
-        yield squid, passport
-
-
-@needs_passport_http
-def test_a_proxy_and_the_server_behind_it_may_both_ask_for_digest(tmp_path: Path) -> None:
-    async def main(squid: SquidServer, passport: PassportServer) -> list[Request]:
-        both = ThroughProxy(proxy_digest(squid), origin_digest(passport))
-        async with couriers(both, squid.base_url, 8) as drivers:
-
-            async def some(driver: Courier, first: int) -> None:
-                for number in range(first, first + 25):
-                    request = request_to("PATCH", f"{passport.base_url}/digest/{number}", body=b"%d" % number)
-                    assert await driver.status(request) == 200
-
-            async with trio.open_nursery() as nursery:
-                for index, driver in enumerate(drivers):
-                    nursery.start_soon(some, driver, 25 * index)
-            return [request for driver in drivers for request in driver.sent]
-
-    with digest_behind_squid(tmp_path) as (squid, passport):
-        sent = driven(main, squid, passport)
-        answered = passport.answered()
-    assert changes(each for each in answered if each.status == 200) == sorted(
-        (f"/digest/{number}", b"%d" % number) for number in range(200)
-    )
-    assert {f' uri="{each.target}"' in each.authorization for each in answered if each.status == 200} == {True}
-    assert {"Proxy" in each.authorization or REALM in each.authorization for each in answered} == {False}
-    assert turned_away(answered) <= 10
-    assert statuses(squid).count(407) <= 10
-    assert sorted(set(values(sent, "uri"))) == sorted(f"{passport.base_url}/digest/{n}" for n in range(200))
-
-
-@needs_passport_http
-@pytest.mark.parametrize(("which", "by", "realm"), [("proxy", " by the proxy", REALM), ("origin", "", "people")])
-def test_of_two_passwords_the_wrong_one_is_sent_once_and_its_realm_named(
-    tmp_path: Path, which: str, by: str, realm: str
-) -> None:
-    async def main(squid: SquidServer, passport: PassportServer) -> list[Request]:
-        wrong = {which: "not this one"}
-        both = ThroughProxy(
-            proxy_digest(squid, wrong.get("proxy", "")), origin_digest(passport, wrong.get("origin", ""))
-        )
-        async with courier(both, squid.base_url) as driver:
-            request = request_to("PATCH", f"{passport.base_url}/digest/1", body=BODY)
-            assert await driver.refusal(request) == (
-                f"user 'svc' or its password was rejected{by} (Digest MD5, realm '{realm}')"
-            )
-            with pytest.raises(CredentialsRejectedError):
-                await driver.perform(request)
-            return driver.sent
-
-    with digest_behind_squid(tmp_path) as (squid, passport):
-        sent = driven(main, squid, passport)
-        assert passport.processed() == []
-        assert len(with_credentials(passport.answered())) == (which == "origin")
-    assert statuses(squid)[:2] == [407, 407 if which == "proxy" else 401]
-    assert len(values(sent, "response")) == (1 if which == "proxy" else 2)
-
-
-@needs_passport_http
-def test_a_body_that_is_read_while_it_is_sent_reaches_a_server_that_asks_behind_a_proxy_that_asks(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "big").write_bytes(BIG)
-
-    async def main(squid: SquidServer, passport: PassportServer) -> None:
-        both = ThroughProxy(proxy_digest(squid), origin_digest(passport))
-        url = f"{passport.base_url}/digest"
-        async with courier(both, squid.base_url) as driver:
-            assert await driver.status(request_to("PATCH", f"{url}/file"), FileBody(tmp_path / "big")) == 200
-            assert await driver.status(request_to("PATCH", f"{url}/factory"), FactoryBody(in_pieces)) == 200
-            assert await driver.status(request_to("PATCH", f"{url}/once"), IterableBody(in_pieces())) == 200
-
-    with digest_behind_squid(tmp_path) as (squid, passport):
-        driven(main, squid, passport)
-        processed = passport.processed()
-    assert [(each.target, each.body) for each in processed] == [
-        (f"/digest/{name}", BIG) for name in ("file", "factory", "once")
-    ]
 
 
 # --- bodies that Squid answers without reading them

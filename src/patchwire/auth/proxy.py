@@ -35,14 +35,20 @@ class ProxyAuthentication:
 
     @property
     def generation(self) -> int:
-        """That of the chosen scheme, once one is chosen; below 0 until then."""
-        return self._chosen.generation if self._chosen is not None else -1 - self._changes
+        """That of the chosen scheme, once one has been tried; below 0 until then."""
+        chosen = self._known
+        return -1 - self._changes if chosen is None else chosen.generation
+
+    @property
+    def _known(self) -> DigestAuthentication | BasicAuthentication | None:
+        return None if self._is_asking else self._chosen
 
     def flow(self, request: Request, body: Body = Body.IN_REQUEST) -> Flow:
         """The conversation with the proxy about one request, whose target is as the proxy is sent it. The first goes
         alone, lest all are turned away.
         """
-        return self._first(request, body) if self._chosen is None else self._chosen.flow(request, body)
+        chosen = self._known
+        return self._first(request, body) if chosen is None else chosen.flow(request, body)
 
     def _first(self, request: Request, body: Body) -> Flow:
         while self._is_asking:
@@ -57,12 +63,12 @@ class ProxyAuthentication:
                 return FlowResult(response)
             self._lets_all_through = False
             refusal = self._choose(response)
+            if self._chosen is None:
+                return FlowResult(response, refusal)
+            return (yield from _answered(self._chosen.flow(request, body), response))
         finally:
             self._is_asking = False
             self._changes += 1
-        if self._chosen is None:
-            return FlowResult(response, refusal)
-        return (yield from _answered(self._chosen.flow(request, body), response))
 
     def _choose(self, response: Response) -> str | None:
         """Choose a scheme for all that follows, unless it is chosen by now; or why there is none."""

@@ -88,6 +88,8 @@ class ProxySession:
             return CredentialsRejectedError(problem, origin=str(self.origin), status=response.status)
         if response is None:
             return ConnectError(f"{problem}: {reply.error}", origin=str(origin))
+        if 200 <= response.status <= 299:
+            return ConnectError(f"{problem} speaks in the tunnel before it was asked", origin=str(origin))
         said = f"{response.status} {response.reason.decode('latin-1')}".rstrip()
         return ConnectError(f"{problem} answers CONNECT with {said}", origin=str(origin))
 

@@ -60,7 +60,7 @@ def _check_urls_and_limits(place: str, connection: ConnectionFile) -> None:
 
 def uses_tls_beside(connection: ConnectionFile) -> bool:
     """Whether TLS is, or may be, spoken to somebody else than the server of the base URL."""
-    return connection.oauth2.uses_tls or connection.proxy.uses_tls
+    return connection.oauth2.uses_tls or connection.proxy.uses_tls or connection.redirects.other_origins
 
 
 def _check_redirects(place: str, redirects: Redirects) -> None:
