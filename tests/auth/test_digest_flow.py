@@ -201,7 +201,7 @@ def test_without_a_domain_the_space_is_the_whole_origin() -> None:
     ("domain", "path", "is_covered"),
     [("/a", "/a/x", True), ("/a", "/b", False), ("/a/ http://h/b", "/b/c", True), ("http://evil/", "/a", False),
      ("//evil/", "/a", False), ("/b?x", "/b", True), ("http://h:80/c?y /d", "/c", True), ("https://h/", "/a", False),
-     ("mailto:x", "/a", False), ("/\u00e4", "/a", False)],
+     ("mailto:x", "/a", False), ("/\u00e4", "/a", False), ("http://\u00e4/a", "/a", False)],
 )  # fmt: skip
 def test_a_domain_names_the_space(domain: str, path: str, is_covered: bool) -> None:
     headers = ((b"WWW-Authenticate", f'Digest realm="r", nonce="n", qop=auth, domain="{domain}"'.encode("latin-1")),)

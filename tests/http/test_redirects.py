@@ -68,7 +68,8 @@ def test_it_never_goes_from_https_to_http() -> None:
 @pytest.mark.parametrize(
     ("location", "problem"),
     [(None, "names no Location"), ("http://u:p@h/", "cannot be followed"), ("ftp://h/", "cannot be followed"),
-     ("/a b", "cannot be followed"), ("/\u00e4", "cannot be followed"), ("http://h:x/", "cannot be followed"),
+     ("/a b", "cannot be followed"), ("/\u00e4", "cannot be followed"),
+     ("http://\u00e4/", "cannot be followed"), ("http://h:x/", "cannot be followed"),
      ("http://[/", "cannot be followed"), ("/a|b", "character that is not allowed"), ("/%", "character that is not"),
      ("", "to http://h/a/b is not followed")],
 )  # fmt: skip

@@ -26,6 +26,10 @@ def settings(secrets: dict[str, str] | None = None, **data: Any) -> ConnectionSe
     return resolve("crm.toml", file, {key: Secret(text) for key, text in (secrets or {}).items()})
 
 
+def test_a_base_url_may_have_a_host_beyond_ascii() -> None:
+    assert settings(base_url="https://b\u00fccher.example/v1").origin == Origin("https", "xn--bcher-kva.example", 443)
+
+
 def test_a_base_url_is_split_and_kept_as_written() -> None:
     found = settings(base_url="http://[::1]:8080/a%2Fb/?api-version=1&x")
     assert (found.origin, found.base_path, found.base_query) == (
@@ -59,6 +63,8 @@ def test_limits_and_outcomes_are_read() -> None:
         ({"base_url": "http://u:p@h"}, "base_url: a URL must not hold user and password"),
         ({"base_url": "http://h/#x"}, "base_url: 'http://h/#x' holds a fragment"),
         ({"base_url": "http://h:99999"}, "base_url: 'http://h:99999' is no URL"),
+        ({"base_url": "http://h\u00e4/\u00e4"}, "base_url: 'http://h\u00e4/\u00e4' is no URL: character 11,"),
+        ({"base_url": "http://h\u2603/"}, "base_url: 'h\u2603' is no host name: codepoint U+2603"),
         ({"base_url": "http://h/a b"}, "base_url: 'http://h/a b' is no URL"),
         ({"base_url": "http://h/a|b"}, "base_url: '|' is not allowed there"),
         ({"base_url": "http://h", "tls": {"trust": ["a"]}}, "tls: has no use with a base_url of http://"),

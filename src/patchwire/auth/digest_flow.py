@@ -128,7 +128,7 @@ def _space(terms: Terms, origin: Origin) -> list[bytes]:
             paths.append(uri.partition("?")[0].encode("latin-1"))
             continue
         try:
-            named, target = split_url(uri)
+            named, target = split_url(uri) if uri.isascii() else (None, b"")
         except LocalProtocolError:
             continue
         if named == origin:

@@ -11,6 +11,7 @@ from msgspec.structs import force_setattr
 
 from patchwire.errors import LocalProtocolError
 from patchwire.http.fields import http_date, retry_after
+from patchwire.http.idn import ascii_url
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Field lines in the order they stand on the wire: (name, value), names in the case they were written."""
@@ -166,8 +167,12 @@ def request_to(method: str, url: str, headers: Iterable[tuple[str, str]] = (), b
 
 
 def split_url(url: str) -> tuple[Origin, bytes]:
-    """Origin and request target of an absolute http or https URL. LocalProtocolError says what is wrong with it."""
-    if not url.isascii() or not url.isprintable() or " " in url:
+    """Origin and request target of an absolute http or https URL. A host beyond ASCII becomes its A-labels (RFC 5890).
+
+    LocalProtocolError says what is wrong with it.
+    """
+    url = ascii_url(url)
+    if not url.isprintable() or " " in url:
         raise LocalProtocolError(f"{url!r} is no URL: it may hold only printable ASCII without blanks")
     try:
         parts = urlsplit(url)

@@ -42,7 +42,7 @@ def redirected(
     if location is None:
         return f"{response.status} names no Location"
     try:
-        url = urljoin(_url_of(request), location.decode("latin-1"))
+        url = urljoin(_url_of(request), location.decode("ascii"))  # no charset is agreed
         origin, target = split_url(url.partition("#")[0])
     except (LocalProtocolError, ValueError):
         return f"{response.status} names a Location that cannot be followed"
