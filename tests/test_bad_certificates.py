@@ -53,7 +53,7 @@ BELOW = LOWER.issue("localhost")
 UNFIT = {
     "untrusted": (
         Authority("unknown CA").issue("localhost"),
-        "its certificate, issued by 'CN=unknown CA', leads to no trusted root; add its CA, or the server's own",
+        "its certificate, issued by 'CN=unknown CA', leads to no trusted root, and the server does not send",
     ),
     "signed by itself": (
         self_signed("localhost"),

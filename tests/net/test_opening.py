@@ -123,7 +123,7 @@ def saying(data: bytes, then: Callable[[trio.SocketStream], None] | None = None)
 
 def test_a_certificate_of_an_unknown_authority_is_told_with_the_remedy() -> None:
     told = problem(showing(Authority("unknown CA").issue("localhost")))
-    assert told.startswith("its certificate, issued by 'CN=unknown CA', leads to no trusted root; add its CA")
+    assert told.startswith("its certificate, issued by 'CN=unknown CA', leads to no trusted root, and the server")
     told = problem(showing(self_signed("localhost")))
     assert told.startswith("its certificate, signed by itself, leads to no trusted root; add its CA")
 

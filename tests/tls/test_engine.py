@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from patchwire.errors import TlsError
+from patchwire.http.message import split_url
 from patchwire.settings.tls import Material, TlsSettings
 from tests.support.certificates import Authority, Issued
 from tests.support.engines import End, converse, ends
@@ -226,6 +227,18 @@ def test_a_wildcard_certificate_serves_each_host_below() -> None:
         client, server = ends(host=host, server=serving_as(certificate))
         converse(client, server)
         assert str(client.fault) == f"its certificate does not cover {host!r}; it covers *.example.com"
+
+
+def test_a_host_beyond_ascii_is_asked_for_by_its_a_labels() -> None:
+    host = split_url("https://www.bücher.example/")[0].host
+    for name in ("www.xn--bcher-kva.example", "*.xn--bcher-kva.example"):
+        assert names_asked_for(host, AUTHORITY.issue(name)) == [b"www.xn--bcher-kva.example"]
+    client, server = ends(host=host, server=serving_as(AUTHORITY.issue("www.xn--strae-oqa.example")))
+    converse(client, server)
+    assert str(client.fault) == (
+        "its certificate does not cover 'www.xn--bcher-kva.example' (www.bücher.example);"
+        " it covers www.xn--strae-oqa.example (www.straße.example)"
+    )
 
 
 def test_http_1_1_is_what_is_offered() -> None:

@@ -5,7 +5,7 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchwire.tls.identity import covered, covers, is_for_its_host_only, is_ip_address
+from patchwire.tls.identity import LONGEST, covered, covers, is_for_its_host_only, is_ip_address, shown_hosts
 from tests.support.certificates import Authority, self_signed
 from tests.support.reissued import reissued
 
@@ -59,6 +59,46 @@ def test_a_name_that_looks_like_an_address_is_none() -> None:
 
 def test_what_is_covered_is_told_as_the_certificate_writes_it() -> None:
     assert covered(NAMES) == ["a.example", "*.b.example", "127.0.0.1", "2001:db8::1"]
+
+
+def test_of_many_names_the_first_are_told() -> None:
+    names = [x509.DNSName(f"host-{number}.example") for number in range(200)]
+    told = shown_hosts(_with(x509.SubjectAlternativeName(names)))
+    assert told == ", ".join(f"host-{number}.example" for number in range(10)) + " ... and 190 more"
+    told = shown_hosts(_with(x509.SubjectAlternativeName(names[:10])))
+    assert told.endswith(", host-9.example")
+
+
+def test_of_a_name_of_any_length_the_beginning_is_told() -> None:
+    names = x509.SubjectAlternativeName([x509.DNSName("xn--bcher-kva." + "a" * 30_000), x509.DNSName("b" * LONGEST)])
+    assert shown_hosts(_with(names)) == f"{('xn--bcher-kva.' + 'a' * LONGEST)[:LONGEST]}..., {'b' * LONGEST}"
+
+
+def test_a_labels_are_told_with_their_readable_form_behind() -> None:
+    names = [x509.DNSName(name) for name in ("xn--bcher-kva.example", "*.xn--bcher-kva.example", "xn--0.example")]
+    assert shown_hosts(_with(x509.SubjectAlternativeName(names))) == (
+        "xn--bcher-kva.example (bücher.example), *.xn--bcher-kva.example (*.bücher.example), xn--0.example"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "is_covered"),
+    [
+        ("xn--bcher-kva.example", "bücher.example", True),
+        ("xn--bcher-kva.example", "BÜCHER.example", False),  # nobody asks so: hosts are mapped before they get here
+        ("XN--BCHER-KVA.example", "xn--bcher-kva.example", True),
+        ("xn--bcher-kva.example", "bucher.example", False),
+        ("*.xn--bcher-kva.example", "www.xn--bcher-kva.example", True),
+        ("*.xn--bcher-kva.example", "www.bücher.example", True),
+        ("*.xn--bcher-kva.example", "a.www.bücher.example", False),
+        ("*.shop.example", "xn--bcher-kva.shop.example", True),  # for a whole label: RFC 9525 section 6.3
+        ("*.shop.example", "bücher.shop.example", True),
+        ("xn--*.example", "xn--bcher-kva.example", False),
+        ("xn--b*-kva.example", "xn--bcher-kva.example", False),
+    ],
+)
+def test_a_name_beyond_ascii_is_covered_by_its_a_labels(name: str, host: str, is_covered: bool) -> None:
+    assert covers(_with(x509.SubjectAlternativeName([x509.DNSName(name)])), host) is is_covered
 
 
 def test_names_of_other_kinds_are_passed_over() -> None:

@@ -18,7 +18,8 @@ from tests.support.reissued import reissued
 from tests.support.tls import AUTHORITY, serving_as, trusting
 
 PAST, FUTURE = datetime(2020, 2, 3, 4, 5, 6, tzinfo=UTC), datetime(2090, 2, 3, 4, 5, 6, tzinfo=UTC)
-REMEDY = "add its CA, or the server's own certificate, to tls.trust (patchwire check --export-certificate)"
+REMEDY = "or the server's own certificate, to tls.trust (patchwire check --export-certificate)"
+MISSING = "leads to no trusted root, and the server does not send the certificate of that issuer; add it"
 LOWER = Authority("lower", issuer=AUTHORITY)
 
 
@@ -65,20 +66,20 @@ def test_a_trusted_intermediate_is_enough() -> None:
 def test_a_missing_intermediate_is_told_with_the_name_of_the_issuer() -> None:
     shown = LOWER.issue("localhost")
     assert problem(Issued(shown.certificate, shown.key)) == (
-        f"its certificate, issued by 'CN=lower', leads to no trusted root; {REMEDY}"
+        f"its certificate, issued by 'CN=lower', {MISSING}, {REMEDY}"
     )
     assert problem(Issued(shown.certificate, shown.key), AUTHORITY.pem, LOWER.pem) is None
 
 
 def test_an_unknown_authority_is_told_with_the_remedy() -> None:
     shown = Authority("unknown CA").issue("localhost")
-    assert problem(shown) == f"its certificate, issued by 'CN=unknown CA', leads to no trusted root; {REMEDY}"
+    assert problem(shown) == f"its certificate, issued by 'CN=unknown CA', {MISSING}, {REMEDY}"
 
 
 @pytest.mark.parametrize("ca", [False, True])
 def test_a_certificate_signed_by_itself_is_told_as_such(ca: bool) -> None:
     shown = self_signed("localhost", ca=ca)
-    assert problem(shown) == f"its certificate, signed by itself, leads to no trusted root; {REMEDY}"
+    assert problem(shown) == f"its certificate, signed by itself, leads to no trusted root; add its CA, {REMEDY}"
 
 
 def test_a_root_that_the_server_sends_is_not_trusted_for_that() -> None:
@@ -86,7 +87,7 @@ def test_a_root_that_the_server_sends_is_not_trusted_for_that() -> None:
     shown = unknown.issue("localhost")
     told = problem(Issued(shown.certificate, shown.key, (unknown.certificate,)))
     assert told is not None
-    assert told.endswith(f"leads to no trusted root; {REMEDY}")
+    assert told.endswith(f"leads to no trusted root; add its CA, {REMEDY}")
 
 
 def test_an_authority_of_the_same_name_vouches_for_nobody() -> None:

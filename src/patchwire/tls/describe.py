@@ -5,7 +5,7 @@ from __future__ import annotations
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from patchwire.tls.identity import covered, is_for_its_host_only
+from patchwire.tls.identity import is_for_its_host_only, shortened, shown_hosts
 from patchwire.tls.verification import fingerprint, moment
 
 DAY = 86_400
@@ -13,10 +13,10 @@ DAY = 86_400
 
 def describe_certificate(certificate: x509.Certificate, now: float) -> str:
     """Whose it is, who issued it, which hosts it covers, from when until when. `now` in Unix seconds."""
-    subject = certificate.subject.rfc4514_string() or "no subject"
+    subject = shortened(certificate.subject.rfc4514_string()) or "no subject"
     own = certificate.issuer == certificate.subject
-    issuer = "itself" if own else repr(certificate.issuer.rfc4514_string())
-    hosts = ", ".join(covered(certificate))
+    issuer = "itself" if own else repr(shortened(certificate.issuer.rfc4514_string()))
+    hosts = shown_hosts(certificate)
     names = f", for {hosts}" if hosts else ""
     return f"{subject!r}{names}, issued by {issuer}, {validity(certificate, now)}"
 

@@ -10,6 +10,12 @@ from cryptography.x509.oid import NameOID
 from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
+from patchwire.http.idn import readable_host
+
+MOST: Final = 10
+"""How many of a certificate's names a message holds; some have hundreds."""
+LONGEST: Final = 200
+"""Characters that a message gives to one name: what a stranger shows may be of any length."""
 UNREADABLE: Final = (
     x509.ExtensionNotFound,
     x509.DuplicateExtension,
@@ -62,6 +68,25 @@ def covered(certificate: x509.Certificate) -> list[str]:
         return []
     hosts = [name.encode("unicode_escape").decode("ascii") for name in names.get_values_for_type(x509.DNSName)]
     return [*hosts, *map(str, names.get_values_for_type(x509.IPAddress))]
+
+
+def shown_hosts(certificate: x509.Certificate) -> str:
+    """What it covers, for a message: the first names alone where there are many, A-labels with their readable form."""
+    names = covered(certificate)
+    hidden = len(names) - MOST
+    shown = [shown_host(name) for name in names[:MOST]]
+    return ", ".join(shown) + (f" ... and {hidden} more" if hidden > 0 else "")
+
+
+def shown_host(name: str) -> str:
+    """The name as it is, for example xn--bcher-kva.example, and how people write it behind: (bücher.example)."""
+    readable = readable_host(name)
+    return shortened(name) if readable is None else f"{shortened(name)} ({shortened(readable)})"
+
+
+def shortened(text: str) -> str:
+    """The text, or its beginning where it is longer than a message should be."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def is_for_its_host_only(certificate: x509.Certificate) -> bool:

@@ -13,8 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL, crypto
 
+from patchwire.http.idn import readable_host
 from patchwire.tls.certificates import certificate_from_der
-from patchwire.tls.identity import UNREADABLE, covered, covers, is_called
+from patchwire.tls.identity import UNREADABLE, covers, is_called, shortened, shown_hosts
 
 # The numbers of <openssl/x509_vfy.h>, of which pyOpenSSL names none.
 _NOT_YET_VALID, _EXPIRED, _WRONG_PURPOSE, _REVOKED = 9, 10, 26, 23
@@ -23,6 +24,8 @@ _IN_WORDS: Final = {
     7: "has a signature that is not its issuer's",
     25: "stands deeper below its CA than this allows",
     28: "is rejected by the trust that its root is given",
+    32: "was issued with a key that must not sign certificates",
+    34: "has a critical extension that OpenSSL does not know",
     _REVOKED: "was revoked",
     47: "has a name that its CA must not vouch for",
     48: "has a name that its CA must not vouch for",
@@ -60,11 +63,12 @@ class Verification:
         if not ok:
             return describe(certificate, error, depth)
         if depth > 0 and fingerprint(certificate) in self._pinned:
-            issuer = certificate.subject.rfc4514_string()
+            issuer = shortened(certificate.subject.rfc4514_string())
             return f"its certificate was issued by {issuer!r}, which tls.trust holds as a server's: for its host only"
         if depth == 0 and not self._is_the_hosts(certificate):
-            names = ", ".join(covered(certificate)) or "no host at all"
-            return f"its certificate does not cover {self._host!r}; it covers {names}"
+            readable = readable_host(self._host)
+            host = repr(self._host) if readable is None else f"{self._host!r} ({readable})"
+            return f"its certificate does not cover {host}; it covers {shown_hosts(certificate) or 'no host at all'}"
         return None
 
     def _is_the_hosts(self, certificate: x509.Certificate) -> bool:
@@ -94,7 +98,7 @@ def fingerprint(certificate: x509.Certificate) -> bytes:
 
 def describe(certificate: x509.Certificate, error: int, depth: int) -> str:
     """What OpenSSL's verification error `error` says about this certificate at this depth."""
-    subject = certificate.subject.rfc4514_string() or "without a subject"
+    subject = shortened(certificate.subject.rfc4514_string()) or "without a subject"
     whose = "its certificate" if depth == 0 else f"the certificate {subject!r} above its own"
     if error == _EXPIRED:
         return f"{whose} ended on {moment(certificate.not_valid_after_utc)}"
@@ -103,11 +107,17 @@ def describe(certificate: x509.Certificate, error: int, depth: int) -> str:
     if error == _WRONG_PURPOSE:
         return f"{whose} is not for servers: its extended key usage allows {_purposes(certificate)}"
     if error in _NO_TRUSTED_ROOT:
-        issuer = certificate.issuer.rfc4514_string() or "an issuer without a name"
-        by = "signed by itself" if certificate.issuer == certificate.subject else f"issued by {issuer!r}"
-        remedy = "add its CA, or the server's own certificate, to tls.trust (patchwire check --export-certificate)"
-        return f"{whose}, {by}, leads to no trusted root; {remedy}"
+        return f"{whose}, {_untrusted(certificate)} (patchwire check --export-certificate)"
     return f"{whose} {_IN_WORDS.get(error, f'was refused by OpenSSL with error {error}')}"
+
+
+def _untrusted(certificate: x509.Certificate) -> str:
+    """Who issued it, and what to trust. It is the last of the chain: its issuer is not among those that were sent."""
+    if certificate.issuer == certificate.subject:
+        return "signed by itself, leads to no trusted root; add its CA, or the server's own certificate, to tls.trust"
+    issuer = shortened(certificate.issuer.rfc4514_string()) or "an issuer without a name"
+    missing = "leads to no trusted root, and the server does not send the certificate of that issuer"
+    return f"issued by {issuer!r}, {missing}; add it, or the server's own certificate, to tls.trust"
 
 
 def moment(time: datetime) -> str:
@@ -120,4 +130,4 @@ def _purposes(certificate: x509.Certificate) -> str:
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except UNREADABLE:
         return "other uses"
-    return ", ".join(_PURPOSES.get(usage.dotted_string, usage.dotted_string) for usage in usages)
+    return shortened(", ".join(_PURPOSES.get(usage.dotted_string, usage.dotted_string) for usage in usages))
