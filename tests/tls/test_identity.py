@@ -92,7 +92,10 @@ def test_a_labels_are_told_with_their_readable_form_behind() -> None:
         ("*.xn--bcher-kva.example", "www.bücher.example", True),
         ("*.xn--bcher-kva.example", "a.www.bücher.example", False),
         ("*.shop.example", "xn--bcher-kva.shop.example", True),  # for a whole label: RFC 9525 section 6.3
-        ("*.shop.example", "bücher.shop.example", True),
+        ("*.shop.example", "XN--bcher-kva.shop.example", True),
+        ("*.example", "xn--bcher-kva.example", False),  # too wide, as for any other host
+        ("*.shop.example", "a.xn--bcher-kva.shop.example", False),
+        ("*.shop.example", "xn--bcher-kva.a.shop.example", False),
         ("xn--*.example", "xn--bcher-kva.example", False),
         ("xn--b*-kva.example", "xn--bcher-kva.example", False),
     ],

@@ -43,8 +43,17 @@ def covers(certificate: x509.Certificate, host: str) -> bool:
         else:
             verify_certificate_hostname(certificate, host)
     except (VerificationError, CertificateError, *UNREADABLE):
-        return False
+        return _has_wildcard_for(certificate, host)
     return True
+
+
+def _has_wildcard_for(certificate: x509.Certificate, host: str) -> bool:
+    """Whether a wildcard stands for the first label of the host, which is an A-label. service-identity lets none, as
+    RFC 6125 would not have it stand for a part of one; RFC 9525 section 6.3 lets it stand for whole labels alone.
+    """
+    label, _, above = host.lower().partition(".")
+    wildcards = (name.lower() for name in covered(certificate))
+    return label.startswith("xn--") and "." in above and f"*.{above}" in wildcards
 
 
 def is_called(certificate: x509.Certificate, host: str) -> bool:
