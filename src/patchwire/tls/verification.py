@@ -22,12 +22,12 @@ _NOT_YET_VALID, _EXPIRED, _WRONG_PURPOSE, _REVOKED = 9, 10, 26, 23
 _NO_TRUSTED_ROOT: Final = frozenset({2, 18, 19, 20, 21, 27})
 _IN_WORDS: Final = {
     7: "has a signature that is not its issuer's",
-    25: "stands deeper below its CA than this allows",
+    25: "has more CAs below it than it allows",
     28: "is rejected by the trust that its root is given",
     32: "was issued with a key that must not sign certificates",
     34: "has a critical extension that OpenSSL does not know",
     _REVOKED: "was revoked",
-    47: "has a name that its CA must not vouch for",
+    47: "has a name beyond those that its CA may vouch for",
     48: "has a name that its CA must not vouch for",
     66: "has a key that is too weak",
     67: "was issued with a key that is too weak",
