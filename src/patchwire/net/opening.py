@@ -4,6 +4,7 @@ log says of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -145,11 +146,13 @@ async def _over_tls(wire: Wire, origin: Origin, tls: TlsSettings) -> Wire:
     from patchwire.tls.context import client_context
     from patchwire.tls.engine import client_engine
 
-    stream = TlsStream(wire, client_engine(client_context(tls), origin.host))
+    stream = TlsStream(wire, client_engine(client_context(tls), origin.host, origin.port))
     try:
         await stream.handshake()
     except (TlsError, OSError) as error:
         stream.close()
+        if stream.engine.hangs_on_session:  # which closing has made forgotten
+            return await open_wire(origin, math.inf, tls)
         raise _handshake_error(origin, error) from None
     except BaseException:
         stream.close()

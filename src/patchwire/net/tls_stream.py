@@ -86,6 +86,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 if not self._ended:
                     self.engine.close()
                 self._flush_once()
+            if not self.engine.established:
+                self.engine.abandon()
             self._wire.close()
 
     async def wait_readable(self) -> None:

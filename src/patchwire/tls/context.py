@@ -1,4 +1,7 @@
-"""Contexts: what every connection with the same settings shares. Made once, cached, never changed after."""
+"""Contexts: what every connection with the same settings shares. Made once, cached, never changed after.
+
+Only the sessions beside a client's come and go.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from patchwire.errors import SettingsError
 from patchwire.settings.tls import TlsSettings
 from patchwire.tls.identity import is_for_its_host_only
 from patchwire.tls.material import Identity, client_identity, trusted_certificates
+from patchwire.tls.sessions import Sessions
 from patchwire.tls.verification import fingerprint, verify_callback
 
 _VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
@@ -22,10 +26,14 @@ _OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
 class ClientContext:
     """OpenSSL's context for a client, and the certificates that are trusted for their own hosts only."""
 
-    __slots__ = ("openssl", "pinned", "trusted")
+    __slots__ = ("openssl", "pinned", "sessions", "trusted")
 
-    def __init__(self, openssl: SSL.Context, trusted: Sequence[x509.Certificate] = ()) -> None:
+    def __init__(
+        self, openssl: SSL.Context, trusted: Sequence[x509.Certificate] = (), sessions: Sessions | None = None
+    ) -> None:
         self.openssl = openssl
+        self.sessions = sessions
+        """What its connections may resume; None where none may."""
         self.trusted = frozenset(map(fingerprint, trusted))
         """Fingerprints of all that is trusted beside the system's roots."""
         self.pinned = frozenset(fingerprint(each) for each in trusted if is_for_its_host_only(each))
@@ -46,11 +54,11 @@ def client_context(settings: TlsSettings) -> ClientContext:
     context.set_verify(SSL.VERIFY_PEER, verify_callback)
     if identity is not None:
         _use(context, identity, "tls.client_certificate")
-    return ClientContext(context, trusted)
+    return ClientContext(context, trusted, Sessions())
 
 
 def unverified_context() -> ClientContext:
-    """A context that takes any server's certificate: to look at it, and never to send anything."""
+    """A context that takes any server's certificate: to look at it, and never to send anything. It keeps no session."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     _restrict(context, SSL.TLS1_2_VERSION)
     context.set_verify(SSL.VERIFY_NONE)

@@ -16,6 +16,7 @@ from patchwire.errors import TlsError
 from patchwire.tls.context import ClientContext
 from patchwire.tls.identity import is_ip_address
 from patchwire.tls.records import RecordCounter
+from patchwire.tls.sessions import Resumption
 from patchwire.tls.verification import Verification, moment
 
 RECORD: Final = 16_384
@@ -50,9 +51,17 @@ _PLAIN_HTTP: Final = "the peer speaks plain HTTP on this port; name its TLS port
 class TlsEngine:
     """A client's or a server's end. Raises TlsError, after which only `outgoing` is of use."""
 
-    def __init__(self, connection: SSL.Connection, verification: Verification | None = None) -> None:
+    def __init__(
+        self,
+        connection: SSL.Connection,
+        verification: Verification | None = None,
+        resumption: Resumption | None = None,
+    ) -> None:
         self.established = False
+        self.resumed = False
+        """Whether a client's handshake, once it is done, has resumed a session (RFC 8446 section 2.2)."""
         self._verification = verification
+        self._resumption = resumption  # until the session is kept
         self._ssl = connection
         self._ssl.set_app_data(verification)
         self._first = b""  # what the peer said first: when it is no TLS, it may say what it is
@@ -78,12 +87,27 @@ class TlsEngine:
         return [own, *(each for each in chain if each != own)]
 
     def describe(self) -> str:
-        """Version and cipher, and whose certificate the peer has shown."""
+        """Version and cipher, whether a session was resumed, and whose certificate the peer has shown for it."""
         chain = self.peer_chain()
         shown = (
             f", {chain[0].subject.rfc4514_string()!r} until {moment(chain[0].not_valid_after_utc)}" if chain else ""
         )
-        return f"{self.version} {self._ssl.get_cipher_name()}{shown}"
+        resumed = " resumed" if self.resumed else ""
+        return f"{self.version} {self._ssl.get_cipher_name()}{resumed}{shown}"
+
+    @property
+    def hangs_on_session(self) -> bool:
+        """Whether a session was offered, and no certificate shown instead. OpenSSL has each judged that it is shown, so
+        a handshake that is done has resumed the session then; one that broke may have broken on it.
+        """
+        if self._resumption is None or self._verification is None:
+            return False
+        return self._resumption.offered and not self._verification.has_begun
+
+    def abandon(self) -> None:
+        """The connection is given up before its handshake is done: forget the sessions that may be why."""
+        if self._resumption is not None and self.hangs_on_session:
+            self._resumption.disown()
 
     def handshake(self) -> bool:
         """Take the handshake as far as what was fed allows; whether it is done."""
@@ -94,6 +118,7 @@ class TlsEngine:
         except SSL.Error as error:
             raise self._broken(error) from None
         self.established = True
+        self.resumed = self.hangs_on_session
         self._records = 2  # of what came with the handshake, nobody knows how much is left
         return True
 
@@ -116,7 +141,7 @@ class TlsEngine:
             raise self._fault
         if self.ended:
             return b""
-        is_last, self._records = self._records == 1, 0
+        is_last, self._records = self._records == 1 and self._resumption is None, 0
         pieces = []
         try:
             while True:
@@ -124,7 +149,8 @@ class TlsEngine:
                 if is_last:  # what it held is all there is
                     return pieces[0]
         except SSL.WantReadError:
-            return b"".join(pieces) if pieces else None
+            if not pieces:
+                return None
         except SSL.ZeroReturnError:
             self.ended = True
         except SSL.Error as error:
@@ -132,6 +158,9 @@ class TlsEngine:
             self._fault = self._broken(error)
             if not pieces:
                 raise self._fault from None
+        if pieces and self._resumption is not None:
+            self._resumption.keep()
+            self._resumption = None
         return b"".join(pieces)
 
     def write(self, data: bytes | memoryview) -> None:
@@ -157,7 +186,7 @@ class TlsEngine:
         return b"".join(pieces)
 
     def close(self) -> None:
-        """Say that no more will be written (close_notify)."""
+        """Say that no more will be written (close_notify). A connection that ends without spoils its session."""
         with suppress(SSL.Error):  # in mid-handshake, or after a fault: there is nothing to end
             self._ssl.shutdown()
 
@@ -174,7 +203,8 @@ class TlsEngine:
         _, is_alert, alert = reason.partition("alert ")
         if not is_alert:
             return TlsError(f"TLS broke: {reason}")
-        refuses = alert in _REFUSALS and self.version == "TLSv1.3"
+        # A handshake that resumes asks for no certificate (RFC 8446 section 4.3.2): the alert is about something else.
+        refuses = alert in _REFUSALS and self.version == "TLSv1.3" and not self.resumed
         said = f"the peer ended TLS: {alert}"
         # The words are for a client; a server has nothing to mend.
         return TlsError(said if self._verification is None else _IN_WORDS.get(alert, said), refuses_handshake=refuses)
@@ -186,14 +216,20 @@ def _reason(error: SSL.Error) -> str:
     return str(errors[0][2]) if isinstance(errors, list) and errors else "no reason given"
 
 
-def client_engine(context: ClientContext, host: str) -> TlsEngine:
-    """The client's end of a connection to `host`, whose certificate must cover it."""
+def client_engine(context: ClientContext, host: str, port: int | None = None) -> TlsEngine:
+    """The client's end of a connection to `host`, whose certificate must cover it.
+
+    With the peer's `port` it resumes a session of the context's, and leaves its own for others to resume.
+    """
     connection = SSL.Connection(context.openssl, None)
     name = host.removesuffix(".")  # the root's dot is no part of a name in TLS (RFC 6066 section 3)
     if not is_ip_address(name):
         connection.set_tlsext_host_name(name.encode("ascii"))
     connection.set_connect_state()
-    return TlsEngine(connection, Verification(name, context.trusted, context.pinned))
+    resumption = None
+    if port is not None and context.sessions is not None:
+        resumption = Resumption(context.sessions, (name, port), connection)
+    return TlsEngine(connection, Verification(name, context.trusted, context.pinned), resumption)
 
 
 def server_engine(context: SSL.Context) -> TlsEngine:

@@ -49,12 +49,15 @@ class Verification:
 
     def __init__(self, host: str, trusted: frozenset[bytes], pinned: frozenset[bytes]) -> None:
         self.problem: str | None = None
+        self.has_begun = False
+        """Whether the peer has shown a certificate."""
         self._host = host
         self._trusted = trusted
         self._pinned = pinned
 
     def check(self, certificate: x509.Certificate, error: int, depth: int, ok: bool) -> bool:
         """Whether the handshake may go on past this certificate; 0 is the depth of the server's own."""
+        self.has_begun = True
         if self.problem is None:
             self.problem = self._fault(certificate, error, depth, ok)
         return self.problem is None
