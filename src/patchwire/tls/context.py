@@ -58,7 +58,7 @@ def client_context(settings: TlsSettings) -> ClientContext:
 
 
 def unverified_context() -> ClientContext:
-    """A context that takes any server's certificate: to look at it, and never to send anything. It keeps no session."""
+    """A context that takes any server's certificate: to look at it, and never to send anything, or keep a session."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     _restrict(context, SSL.TLS1_2_VERSION)
     context.set_verify(SSL.VERIFY_NONE)

@@ -97,8 +97,8 @@ class TlsEngine:
 
     @property
     def hangs_on_session(self) -> bool:
-        """Whether a session was offered, and no certificate shown instead. OpenSSL has each judged that it is shown, so
-        a handshake that is done has resumed the session then; one that broke may have broken on it.
+        """Whether a session was offered, and no certificate shown instead. OpenSSL has each judged that it is shown:
+        so a handshake that is done has resumed the session then, and one that broke may have broken on it.
         """
         if self._resumption is None or self._verification is None:
             return False

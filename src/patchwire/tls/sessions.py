@@ -73,8 +73,8 @@ class Resumption:
             connection.set_session(session)
 
     def keep(self) -> None:
-        """Keep the connection's session. Only once plaintext came: the tickets of TLS 1.3 come before it, and who sends
-        it has accepted our certificate.
+        """Keep the connection's session. Only once plaintext came: the tickets of TLS 1.3 come before it, and who
+        sends it has accepted our certificate.
         """
         session = self._connection.get_session()
         if session is not None:
