@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from patchwire.http.redirects import FOLLOWABLE, Redirects, redirected
 HTTP, HTTPS = Origin("http", "h", 80), Origin("https", "h", 443)
 FIELDS = ((b"Authorization", b"canary"), (b"X-Key", b"canary"), (b"Host", b"h"), (b"Content-Type", b"a/b"))
 SECRET = {b"authorization", b"x-key"}
+SOCKET = Origin("unix", "%2Frun%2Fapp.sock", 0)
 ALL = Redirects(follow=FOLLOWABLE, other_origins=True)
 
 
@@ -98,3 +101,40 @@ def test_any_location_is_followed_safely_or_not_at_all(location: str) -> None:
     if isinstance(found, Request):
         assert found.origin.scheme == "https"
         assert found.origin == HTTPS or found.header(b"authorization") is None
+
+
+@pytest.mark.parametrize(
+    "location", ["unix:/run/app.sock:/x", "UNIX:/run/docker.sock:/x", "unix:///run/docker.sock:/x"]
+)
+@pytest.mark.parametrize("origin", [HTTP, HTTPS, SOCKET], ids=str)
+def test_no_location_leads_to_a_unix_socket(origin: Origin, location: str) -> None:
+    found = redirected(request(origin), to(location), ALL, SECRET)
+    assert isinstance(found, str)
+    assert re.fullmatch(r"307 to unix:/run/(app|docker)\.sock:/x is not followed: it names a Unix socket", found)
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [("/x?y", b"/x?y"), ("x", b"/a/x"), ("http://localhost/x", b"/x"), ("//localhost/x", b"/x")],
+)
+def test_a_server_on_a_unix_socket_that_redirects_to_itself_is_followed_with_all_fields(
+    location: str, target: bytes
+) -> None:
+    assert redirected(request(SOCKET), to(location), Redirects(), SECRET) == Request(
+        "PATCH", SOCKET, target, FIELDS, b"{}"
+    )
+
+
+@pytest.mark.parametrize("location", ["http://localhost:8080/x", "https://localhost/x", "http://127.0.0.1/x"])
+def test_a_server_on_a_unix_socket_that_redirects_elsewhere_is_not_sent_the_credentials(location: str) -> None:
+    kept = redirected(request(SOCKET), to(location), Redirects(), SECRET)
+    assert isinstance(kept, str)
+    assert "is not followed (redirects.other_origins)" in kept
+    followed = redirected(request(SOCKET), to(location), ALL, SECRET)
+    assert isinstance(followed, Request)
+    assert (str(followed.origin), followed.headers) == (location.removesuffix("/x"), ((b"Content-Type", b"a/b"),))
+
+
+def test_http_on_localhost_is_a_unix_socket_to_nobody_else() -> None:
+    kept = redirected(request(), to("http://localhost/x"), Redirects(), SECRET)
+    assert kept == "307 to another origin, http://localhost/x, is not followed (redirects.other_origins)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -12,6 +12,8 @@ from msgspec.structs import force_setattr
 from patchwire.errors import LocalProtocolError
 from patchwire.http.fields import http_date, retry_after
 from patchwire.http.idn import ascii_url
+from patchwire.http.unix_socket import SCHEME as UNIX
+from patchwire.http.unix_socket import is_unix, shown, split_unix
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Field lines in the order they stand on the wire: (name, value), names in the case they were written."""
@@ -40,7 +42,10 @@ _host = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=%]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*
 
 
 class Origin(Struct, frozen=True, order=True):
-    """Scheme, host and port: what a connection leads to (RFC 9110 section 4.3.1). IPv6 hosts stand unbracketed."""
+    """Scheme, host and port: what a connection leads to (RFC 9110 section 4.3.1). IPv6 hosts stand unbracketed.
+
+    Of a Unix socket the scheme is "unix", the host its path, percent-encoded, and the port 0.
+    """
 
     scheme: str
     host: str
@@ -52,12 +57,23 @@ class Origin(Struct, frozen=True, order=True):
 
     @property
     def authority(self) -> str:
-        """What the Host field says: the port only where it is not the scheme's default."""
+        """What the Host field says: the port only where it is not the scheme's default; localhost for a socket."""
+        if self.scheme == UNIX:
+            return "localhost"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if DEFAULT_PORTS.get(self.scheme) == self.port else f"{host}:{self.port}"
 
+    @property
+    def socket_path(self) -> str | None:
+        """Where the Unix socket lies, in the file system's encoding; None for what is reached over the network."""
+        return unquote(self.host, errors="surrogateescape") if self.scheme == UNIX else None
+
+    def url(self, target: str) -> str:
+        """The URL of a request target that begins with a slash."""
+        return f"{self}:{target}" if self.scheme == UNIX else f"{self}{target}"
+
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.authority}"
+        return shown(self.host) if self.scheme == UNIX else f"{self.scheme}://{self.authority}"
 
 
 class Request(Struct, frozen=True):
@@ -84,8 +100,8 @@ class Request(Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Names no field, since any may hold a secret."""
-        target = shown_target(self.target.decode("latin-1"))
-        return f"<Request {self.method} {self.origin}{target}, {len(self.headers)} fields, {len(self.body)} bytes>"
+        url = self.origin.url(shown_target(self.target.decode("latin-1")))
+        return f"<Request {self.method} {url}, {len(self.headers)} fields, {len(self.body)} bytes>"
 
     def with_header(self, name: bytes, value: bytes) -> Request:
         """The same request with this field in place of any of its name."""
@@ -160,20 +176,24 @@ class Response(Struct, frozen=True):
 
 
 def request_to(method: str, url: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Request:
-    """A request for an absolute http or https URL, which is neither encoded nor normalised."""
+    """A request for an absolute http, https or unix URL, which is neither encoded nor normalised."""
     origin, target = split_url(url)
     lines = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers)
     return Request(method, origin, target, lines, body)
 
 
 def split_url(url: str) -> tuple[Origin, bytes]:
-    """Origin and request target of an absolute http or https URL. A host beyond ASCII becomes its A-labels (RFC 5890).
+    """Origin and request target of an absolute http or https URL, or that of a Unix socket
+    ("unix:/run/app.sock:/v1"). A host beyond ASCII becomes its A-labels (RFC 5890).
 
     LocalProtocolError says what is wrong with it.
     """
     url = ascii_url(url)
-    if not url.isprintable() or " " in url:
+    if not url.isascii() or not url.isprintable() or " " in url:
         raise LocalProtocolError(f"{url!r} is no URL: it may hold only printable ASCII without blanks")
+    if is_unix(url):
+        path, rest = split_unix(url)
+        return Origin(UNIX, path, 0), rest.encode("ascii")
     try:
         parts = urlsplit(url)
         port = parts.port

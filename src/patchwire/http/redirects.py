@@ -12,10 +12,13 @@ from urllib.parse import urljoin
 from msgspec import Struct
 
 from patchwire.errors import LocalProtocolError
-from patchwire.http.message import Request, Response, split_url, target_fault
+from patchwire.http.message import Origin, Request, Response, split_url, target_fault
 
 FOLLOWABLE: Final = (301, 302, 307, 308)
 """Statuses that name another place for the same request. 303 names another resource, to be read."""
+
+
+_LOCALHOST: Final = Origin("http", "localhost", 80)
 
 
 class Redirects(Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,7 +37,8 @@ def redirected(
     """The request as the redirect asks for it, or why it is not followed; None where the response is no redirect.
 
     RFC 9110 section 15.4. To another origin it goes without the fields in `secret_fields` (lower case), and never
-    from https to http.
+    from https to http. No Location leads to a Unix socket: what listens there trusts whoever can reach it. The server
+    on one that names http://localhost, which is all that Host has told it, means itself.
     """
     if response.status not in FOLLOWABLE:
         return None
@@ -48,11 +52,15 @@ def redirected(
         return f"{response.status} names a Location that cannot be followed"
     if target_fault(target) is not None:
         return f"{response.status} names a Location with a character that is not allowed there"
-    place = f"{origin}{target.partition(b'?')[0].decode('ascii')}"
+    place = origin.url(target.partition(b"?")[0].decode("ascii"))
+    if origin.socket_path is not None:
+        return f"{response.status} to {place} is not followed: it names a Unix socket"
+    if origin == _LOCALHOST and request.origin.socket_path is not None:
+        origin = request.origin
     if response.status not in redirects.follow:
         return f"{response.status} to {place} is not followed (redirects.follow)"
     if not request.target.startswith(b"/"):
-        target = f"{origin}{target.decode('ascii')}".encode("ascii")
+        target = origin.url(target.decode("ascii")).encode("ascii")
     if origin == request.origin:
         return Request(request.method, origin, target, request.headers, request.body)
     if not redirects.other_origins:
@@ -66,4 +74,5 @@ def redirected(
 
 def _url_of(request: Request) -> str:
     target = request.target.decode("ascii")
-    return f"{request.origin}{target}" if target.startswith("/") else target
+    origin = request.origin if request.origin.socket_path is None else _LOCALHOST
+    return origin.url(target) if target.startswith("/") else target

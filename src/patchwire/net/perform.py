@@ -100,7 +100,7 @@ class Performer:
                     onward = f"{response.status} is not followed: the body came from a stream and has gone"
             if not isinstance(onward, Request):
                 return _with_error(reply, onward), result
-            self._tell(Tell(f"{response.status}: goes on to {onward.origin}{onward.target.decode('ascii')}"))
+            self._tell(Tell(f"{response.status}: goes on to {onward.origin.url(onward.target.decode('ascii'))}"))
             request = onward
 
     async def _converse(

@@ -39,8 +39,9 @@ def _check_urls_and_limits(place: str, connection: ConnectionFile) -> None:
         origin, target = split_url(connection.base_url)
     except LocalProtocolError as error:
         raise SettingsError(place, f"base_url: {error}") from None
-    if origin.scheme == "http" and connection.tls != TlsFile() and not uses_tls_beside(connection):
-        raise SettingsError(place, "tls: has no use with a base_url of http://; expected https://")
+    if origin.scheme != "https" and connection.tls != TlsFile() and not uses_tls_beside(connection):
+        begin = "http://; expected https://" if origin.scheme == "http" else "unix:, where nothing is encrypted"
+        raise SettingsError(place, f"tls: has no use with a base_url of {begin}")
     _check_tls(place, connection.tls)
     check_proxy(place, connection.proxy)
     fault = target_fault(target)
