@@ -189,7 +189,7 @@ def split_url(url: str) -> tuple[Origin, bytes]:
     LocalProtocolError says what is wrong with it.
     """
     url = ascii_url(url)
-    if not url.isascii() or not url.isprintable() or " " in url:
+    if not url.isprintable() or " " in url:
         raise LocalProtocolError(f"{url!r} is no URL: it may hold only printable ASCII without blanks")
     if is_unix(url):
         path, rest = split_unix(url)

@@ -41,7 +41,9 @@ class Wire(Protocol):
 
 
 class TcpWire:
-    """A connected non-blocking socket as a wire. trio's own wrapper would cost a checkpoint for every call."""
+    """A connected non-blocking socket, of TCP or a Unix socket, as a wire. trio's own wrapper would cost a checkpoint
+    for every call.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self.taken = 0
@@ -76,7 +78,9 @@ class TcpWire:
             return None
 
     def describe(self) -> str:
-        """Both ends' addresses."""
+        """Both ends' addresses; of a Unix socket, which has one at most, that it is one."""
+        if self.socket.family not in (socket.AF_INET, socket.AF_INET6):
+            return "a Unix socket"
         try:
             return f"TCP from {_address(self.socket.getsockname())} to {_address(self.socket.getpeername())}"
         except OSError:
@@ -98,8 +102,6 @@ class TcpWire:
 
 
 def _address(name: Any) -> str:
-    """An address as the system gives it: host and port first, or a path."""
-    if not isinstance(name, tuple):
-        return str(name) or "a socket without a name"
+    """An address as the system gives it: host and port first."""
     host, port = name[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
