@@ -70,6 +70,7 @@ def test_unit_tests_mirror_the_source() -> None:
         "test_quality.py",
         "test_canary.py",
         "test_readme.py",
+        "test_resumption.py",
         "test_bad_certificates.py",
         "test_certificate_kinds.py",
         "test_interrupted_tokens.py",

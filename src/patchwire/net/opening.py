@@ -4,8 +4,7 @@ log says of it.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -57,7 +56,8 @@ class Opener:
         wire = await self._reach(origin, started)
         if origin.scheme == "https":
             with _handshake_within(origin, started, self._timeout):
-                wire = await _over_tls(wire, origin, self._settings.tls if tls is None else tls)
+                tls = self._settings.tls if tls is None else tls
+                wire = await _over_tls(wire, origin, tls, lambda: self._reach(origin, started))
         connection = self._connection(wire, origin)
         connection.log_opening()
         return connection
@@ -113,7 +113,8 @@ class Opener:
             if proxy.scheme == "https":
                 # It is not shown the client certificate, which is for those behind it.
                 with _handshake_within(proxy, started, self._timeout):
-                    wire = await _over_tls(wire, proxy, self._settings.tls.without_client_certificate())
+                    tls = self._settings.tls.without_client_certificate()
+                    wire = await _over_tls(wire, proxy, tls, lambda: dial(proxy, self._timeout))
         except ConnectError as error:
             raise type(error)(f"{error} (the proxy on the way to {origin})", origin=error.origin) from None
         return wire
@@ -140,7 +141,8 @@ class Opener:
         )
 
 
-async def _over_tls(wire: Wire, origin: Origin, tls: TlsSettings) -> Wire:
+async def _over_tls(wire: Wire, origin: Origin, tls: TlsSettings, again: Callable[[], Awaitable[Wire]]) -> Wire:
+    """TLS on the wire; on another, which `again` gives, where the peer chokes on a session to resume."""
     # OpenSSL takes as long to load as all the rest: only those who use it wait for it.
     from patchwire.net.tls_stream import TlsStream
     from patchwire.tls.context import client_context
@@ -152,7 +154,7 @@ async def _over_tls(wire: Wire, origin: Origin, tls: TlsSettings) -> Wire:
     except (TlsError, OSError) as error:
         stream.close()
         if stream.engine.hangs_on_session:  # which closing has made forgotten
-            return await open_wire(origin, math.inf, tls)
+            return await _over_tls(await again(), origin, tls, again)
         raise _handshake_error(origin, error) from None
     except BaseException:
         stream.close()
