@@ -4,6 +4,8 @@ import os
 import re
 import ssl
 import stat
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +154,45 @@ def test_certificates_are_shown_with_names_and_dates_and_what_they_are_trusted_f
     assert "as a server's own certificate" in text
     assert "tls.client_certificate 'CN=svc', for svc, issued by 'CN=Example CA', valid until " in text
     assert "canary" not in text
+
+
+def test_certificates_that_end_soon_are_warned_of(tmp_path: Path) -> None:
+    now = datetime.fromtimestamp(time.time(), UTC)
+    authority = Authority("Example CA")
+    soon = authority.issue("svc", client=True, server=False, not_after=now + timedelta(days=5, hours=1))
+    late = self_signed("a.example", not_after=now + timedelta(days=90))
+    write(tmp_path / "client.pem", soon.combined_pem)
+    write(tmp_path / "own.pem", late.pem)
+    more = '[tls]\nclient_certificate = "client.pem"\ntrust = ["own.pem"]'
+    done = patchwire("check", connection(tmp_path, "https://h/", more))
+    assert (done.returncode, done.stderr) == (0, "")
+    (warning,) = [line for line in done.stdout.splitlines() if line.startswith("warning: ")]
+    assert warning.startswith("warning: tls.client_certificate: 'CN=svc' is valid until ")
+    assert warning.endswith("(5 days left); have it renewed, and replace the file")
+
+
+def test_the_proxy_is_shown_without_its_password(tmp_path: Path) -> None:
+    more = '[proxy]\nurl = "http://squid:3128"\nuser = "svc"\npassword = "literal:canary"\nno_proxy = ["b"]'
+    done = patchwire("check", connection(tmp_path, "https://a/", more))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "proxy.url http://squid:3128\nproxy.user svc\nproxy.password *** (literal)\n" in done.stdout
+    assert "proxy.authentication any" in done.stdout
+    assert "canary" not in done.stdout
+    done = patchwire("check", connection(tmp_path, "https://b/", more))
+    assert "proxy.url none" in done.stdout
+    more = "[proxy]\nenvironment = true"
+    clean = {name: value for name, value in environment().items() if "proxy" not in name.lower()}
+    given = clean | {"HTTPS_PROXY": "http://svc:canary@squid:3128"}
+    done = patchwire("check", connection(tmp_path, "https://a/", more), env=given)
+    assert "proxy.url http://squid:3128 (of the environment)\nproxy.user svc\n" in done.stdout
+    assert "proxy.password (of the environment)" in done.stdout
+    assert "canary" not in done.stdout
+    done = patchwire(
+        "check", connection(tmp_path, "https://a/", more), env=clean | {"HTTPS_PROXY": "socks5://a:canary@b"}
+    )
+    assert done.returncode == 2
+    assert "HTTPS_PROXY: expected an http:// or https:// URL, not socks5://" in done.stderr
+    assert "canary" not in done.stderr
 
 
 @pytest.mark.parametrize("ca", [False, True])

@@ -263,7 +263,7 @@ def test_tls_settings_hold_what_was_read() -> None:
     secrets = {"tls.client_password": Secret("canary"), "tls.trust_password": Secret("t")}
     found = resolve("crm.toml", file, secrets, material).tls
     assert found == TlsSettings(
-        material["tls.client_certificate"], material["tls.client_key"], Secret("canary"),
+        material["tls.client_certificate"], material["tls.client_key"], Secret("canary"), None,
         (material["tls.trust[0]"], material["tls.trust[1]"]), Secret("t"), False, "1.3",
     )  # fmt: skip
     assert hash(found) == hash(resolve("crm.toml", file, secrets, material).tls)

@@ -9,6 +9,7 @@ from patchwire.tls.describe import (
     as_pem,
     describe_certificate,
     describe_trusted,
+    expiry_doubt,
     shown_fingerprint,
     validity,
 )
@@ -25,6 +26,22 @@ def test_a_certificate_is_told_by_name_hosts_issuer_and_dates() -> None:
     )
     issued = Authority("Example CA").issue(common_name="svc", client=True, server=False).certificate
     assert describe_certificate(issued, MID).startswith("'CN=svc', issued by 'CN=Example CA', ")
+
+
+def test_a_certificate_that_ends_within_thirty_days_has_ended_or_has_not_begun_is_worth_a_warning() -> None:
+    begin, day = BEGIN.timestamp(), 86_400
+    long = self_signed("b", not_before=BEGIN, not_after=BEGIN + timedelta(days=365)).certificate
+    assert expiry_doubt(long, begin + 334 * day, "tls.trust") is None
+    assert expiry_doubt(long, begin + 336 * day, "tls.trust") == (
+        "tls.trust: 'CN=b' is valid until 2031-01-01 00:00:00 UTC (29 days left);"
+        " have it renewed, and replace the file"
+    )
+    assert expiry_doubt(long, begin + 366 * day, "k") == (
+        "k: 'CN=b' ended on 2031-01-01 00:00:00 UTC; have it renewed, and replace the file"
+    )
+    assert expiry_doubt(long, begin - day, "k") == (
+        "k: 'CN=b' is not valid before 2030-01-01 00:00:00 UTC; see to this machine's clock"
+    )
 
 
 def test_dates_are_told_as_they_stand_to_now() -> None:

@@ -116,23 +116,28 @@ def _proxy(settings: ConnectionSettings, written: ConnectionFile) -> Iterator[tu
 
 
 def _tls(settings: ConnectionSettings) -> Iterator[tuple[str, str]]:
-    if settings.origin.scheme != "https":
+    if settings.origin.scheme != "https" and not settings.proxies.are_over_tls:
         return
-    from patchwire.tls.describe import describe_certificate, describe_trusted
+    from patchwire.tls.describe import describe_certificate, describe_trusted, expiry_doubt
     from patchwire.tls.material import client_identity, trusted_certificates
 
     moment = now()
     yield "tls.minimum_version", settings.tls.minimum_version
     yield "tls.system_roots", word(settings.tls.system_roots)
-    for certificate in trusted_certificates(settings.tls):
+    trusted = trusted_certificates(settings.tls)
+    for certificate in trusted:
         yield "tls.trust", describe_trusted(certificate, moment)
     identity = client_identity(settings.tls)
     if identity is None:
         yield "tls.client_certificate", "none"
-        return
-    yield "tls.client_certificate", describe_certificate(identity.certificate, moment)
-    for issuer in identity.chain:
-        yield "tls.client_certificate, its chain", describe_certificate(issuer, moment)
+    else:
+        yield "tls.client_certificate", describe_certificate(identity.certificate, moment)
+        for issuer in identity.chain:
+            yield "tls.client_certificate, its chain", describe_certificate(issuer, moment)
+    ours = [] if identity is None else [identity.certificate, *identity.chain]
+    for key, certificates in (("tls.trust", trusted), ("tls.client_certificate", ours)):
+        doubts = (expiry_doubt(certificate, moment, key) for certificate in certificates)
+        yield from (("warning:", doubt) for doubt in doubts if doubt is not None)
 
 
 async def _connect(settings: ConnectionSettings, wire_log: WireLog | None) -> str:

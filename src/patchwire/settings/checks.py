@@ -73,7 +73,7 @@ def _check_redirects(place: str, redirects: Redirects) -> None:
 
 
 def _check_tls(place: str, tls: TlsFile) -> None:
-    for key in ("client_key", "client_password"):
+    for key in ("client_key", "client_password", "client_alias"):
         if getattr(tls, key) is not None and tls.client_certificate is None:
             raise SettingsError(place, f"tls.{key}: has no use without tls.client_certificate")
     if tls.trust_password is not None and not tls.trust:

@@ -190,6 +190,7 @@ def _tls(tls: TlsFile, secrets: dict[str, Secret], material: dict[str, Material]
         client_certificate=material.get("tls.client_certificate"),
         client_key=material.get("tls.client_key"),
         client_password=secrets.get("tls.client_password"),
+        client_alias=tls.client_alias,
         trust=tuple(material[f"tls.trust[{index}]"] for index in range(len(tls.trust))),
         trust_password=secrets.get("tls.trust_password"),
         system_roots=tls.system_roots,

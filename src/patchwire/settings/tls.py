@@ -25,10 +25,12 @@ class TlsSettings(Struct, frozen=True):
     """How a connection proves itself and whom it trusts. Equal settings share one context."""
 
     client_certificate: Material | None = None
-    """PEM, DER or PKCS#12; with its chain, if it has one."""
+    """PEM, DER, PKCS#12 or JKS; with its chain, if it has one."""
     client_key: Material | None = None
-    """PEM or DER, where the certificate's file holds no key."""
+    """Where the certificate's file holds no key."""
     client_password: Secret | None = None
+    client_alias: str | None = None
+    """Which key is meant, where a Java keystore holds several."""
     trust: tuple[Material, ...] = ()
     """Trusted beside the system's roots. What is no CA is trusted for the hosts that it names itself."""
     trust_password: Secret | None = None

@@ -67,6 +67,7 @@ class TlsFile(Struct, frozen=True, forbid_unknown_fields=True):
     client_certificate: str | None = None
     client_key: str | None = None
     client_password: str | None = None
+    client_alias: str | None = None
     trust: tuple[str, ...] = ()
     trust_password: str | None = None
     system_roots: bool = True

@@ -1,7 +1,8 @@
-"""Certificates and keys from the files that people have: PEM, DER or PKCS#12, told apart by content."""
+"""Certificates and keys from the files that people have: PEM, DER, PKCS#12 or JKS, told apart by content."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from cryptography import x509
@@ -20,11 +21,20 @@ from patchwire.tls.certificates import (
     public_octets,
     sound,
 )
+from patchwire.tls.jks import MAGIC, KeyEntry, Store, read_store
 from patchwire.tls.keys import PrivateKey, check_kind, load_key
 from patchwire.tls.keys import public_octets as public_octets_of_key
 from patchwire.tls.pem import blocks
 
-_JAVA_KEYSTORES: Final = {b"\xfe\xed\xfe\xed": "JKS", b"\xce\xce\xce\xce": "JCEKS"}
+_JCEKS: Final = b"\xce\xce\xce\xce"
+_SHROUDED_KEY: Final = bytes.fromhex("060b2a864886f70d010c0a0102")
+"""The object identifier of PKCS#12's encrypted private keys, as DER (RFC 7292 section 4.2.2)."""
+_SHOWN: Final = 10
+"""Aliases that a message lists at most."""
+_OF_ONE_ALONE: Final = (
+    "make a file of one alone: keytool -importkeystore -srckeystore FILE -srcalias ALIAS -destkeystore ONE.p12"
+    " -deststoretype pkcs12"
+)
 
 
 class Identity(Struct, frozen=True):
@@ -41,9 +51,27 @@ class Identity(Struct, frozen=True):
         return f"<Identity {self.certificate.subject.rfc4514_string()}>"
 
 
+class Alias(Struct, frozen=True):
+    """Which of several keys is meant, or None; `name` is what messages call the setting."""
+
+    name: str
+    chosen: str | None
+
+
 class _Contents(Struct):
     certificates: list[x509.Certificate] = []
     keys: list[PrivateKey] = []
+    alias: str | None = None
+    """What a PKCS#12 file calls its key."""
+
+
+class _Opening(Struct, frozen=True):
+    """How a file is to be opened, and what messages call its password. `keys` says whether its keys are asked for."""
+
+    password: Secret | None
+    password_name: str
+    alias: Alias | None = None
+    keys: bool = True
 
 
 def client_identity(settings: TlsSettings) -> Identity | None:
@@ -51,23 +79,29 @@ def client_identity(settings: TlsSettings) -> Identity | None:
     if settings.client_certificate is None:
         return None
     keys = ("tls.client_certificate", "tls.client_key", "tls.client_password")
-    return read_identity(settings.client_certificate, settings.client_key, settings.client_password, keys)
+    alias = Alias("tls.client_alias", settings.client_alias)
+    return read_identity(settings.client_certificate, settings.client_key, settings.client_password, keys, alias)
 
 
 def read_identity(
-    certificate: Material, key: Material | None, password: Secret | None, names: tuple[str, str, str]
+    certificate: Material,
+    key: Material | None,
+    password: Secret | None,
+    names: tuple[str, str, str],
+    alias: Alias | None = None,
 ) -> Identity:
     """The identity in a certificate file, and a key file where the first holds no key.
 
     `names` are what messages call the three. SettingsError says which is at fault, and the remedy.
     """
-    contents = _read(names[0], certificate, password, names[2])
+    whole = _Opening(password, names[2], alias)
+    contents = _read(names[0], certificate, whole if key is None else _Opening(password, names[2], keys=False))
     keys, place = contents.keys, _place(names[0], certificate)
     if not contents.certificates:
         raise SettingsError(place, "holds no certificate")
     if key is not None:
         place = _place(names[1], key)
-        keys = _read(names[1], key, password, names[2]).keys
+        keys = _read(names[1], key, whole).keys
     if not keys:
         remedy = "" if key is not None else f"; name the file of its key as {names[1]}"
         raise SettingsError(place, f"holds no private key{remedy}")
@@ -90,23 +124,83 @@ def trusted_certificates(settings: TlsSettings) -> list[x509.Certificate]:
 
 def read_certificates(material: Material, password: Secret | None, names: tuple[str, str]) -> list[x509.Certificate]:
     """The certificates in a file, at least one. `names` are what messages call it and its password."""
-    certificates = _read(names[0], material, password, names[1]).certificates
+    certificates = _read(names[0], material, _Opening(password, names[1], keys=False)).certificates
     if not certificates:
         raise SettingsError(_place(names[0], material), "holds no certificate")
     return certificates
 
 
-def _read(key: str, material: Material, password: Secret | None, password_key: str) -> _Contents:
+def _read(key: str, material: Material, opening: _Opening) -> _Contents:
     place, content = _place(key, material), material.content
-    java = _JAVA_KEYSTORES.get(content[:4])
-    if java is not None:
+    if content.startswith(MAGIC):
+        return _from_jks(place, read_store(place, content), opening)
+    if content.startswith(_JCEKS):
         remedy = "convert it: keytool -importkeystore -srckeystore FILE -destkeystore FILE.p12 -deststoretype pkcs12"
-        raise SettingsError(place, f"is a Java keystore ({java}), which is not read; {remedy}")
-    secret = None if password is None else password.reveal().encode("utf-8")
+        raise SettingsError(place, f"is a Java keystore (JCEKS), which is not read; {remedy}")
+    secret = None if opening.password is None else opening.password.reveal().encode("utf-8")
     # A DER sequence begins with the octet "0", as a text may.
     if content[:1] == b"\x30" and b"-----BEGIN " not in content:
-        return _from_der(place, content, secret, password_key)
-    return _from_pem(place, content, secret, password_key)
+        contents = _from_der(place, content, secret, opening.password_name)
+    else:
+        contents = _from_pem(place, content, secret, opening.password_name)
+    if opening.keys and contents.keys:
+        _check_alias(place, opening.alias, contents.alias, content.count(_SHROUDED_KEY))
+    return contents
+
+
+def _from_jks(place: str, store: Store, opening: _Opening) -> _Contents:
+    password = None if opening.password is None else opening.password.reveal()
+    others = [*(each for entry in store.keys for each in entry.chain), *store.trusted]
+    if not opening.keys or not store.keys:
+        # Java reads certificates without a password too; with one, it must be one of the store's.
+        if password is None or store.is_opened_by(password):
+            return _Contents(others)
+        raise SettingsError(place, f"{opening.password_name} does not open it")
+    entry = _chosen(place, store.keys, opening.alias)
+    if password is None:
+        raise SettingsError(place, f"needs its password as {opening.password_name}")
+    octets = entry.opened(password)
+    if octets is None:
+        if not store.is_sealed_with(password):
+            raise SettingsError(place, f"{opening.password_name} does not open it")
+        remedy = "give it the store's: keytool -keypasswd -keystore FILE -alias ALIAS"
+        raise SettingsError(place, f"its private key {entry.alias!r} has another password than the store; {remedy}")
+    key = load_key(place, load_der_private_key, octets, None, opening.password_name)
+    if key is None:
+        raise SettingsError(place, f"its private key {entry.alias!r} is damaged; export it anew")
+    return _Contents([*entry.chain, *others], [key])
+
+
+def _chosen(place: str, entries: Sequence[KeyEntry], alias: Alias | None) -> KeyEntry:
+    """The one that the alias names, or the only one. To Java the case of an alias makes no difference."""
+    chosen = None if alias is None else alias.chosen
+    aliases = ", ".join(repr(each.alias) for each in entries[:_SHOWN])
+    if len(entries) > _SHOWN:
+        aliases += f" and {len(entries) - _SHOWN} more"
+    if alias is not None and chosen is not None:
+        exact = [each for each in entries if each.alias == chosen]
+        found = exact or [each for each in entries if each.alias.lower() == chosen.lower()]
+        if len(found) != 1:
+            raise SettingsError(place, f"{alias.name} {chosen!r} is the alias of none of its private keys: {aliases}")
+        return found[0]
+    if len(entries) > 1:
+        remedy = _OF_ONE_ALONE if alias is None else f"name one of them as {alias.name}"
+        raise SettingsError(place, f"holds several private keys, {aliases}; {remedy}")
+    return entries[0]
+
+
+def _check_alias(place: str, alias: Alias | None, found: str | None, count: int) -> None:
+    """SettingsError where the key that was read, of `count`, is perhaps not the one that is meant."""
+    chosen = None if alias is None else alias.chosen
+    if alias is not None and chosen is not None and found is None:
+        raise SettingsError(place, f"gives its private key no alias; leave {alias.name} out")
+    if found is not None and chosen is not None and found.lower() == chosen.lower():
+        return
+    if count > 1:
+        which = "one alone" if found is None else f"{found!r} alone"
+        raise SettingsError(place, f"holds several private keys, of which {which} can be read; {_OF_ONE_ALONE}")
+    if alias is not None and chosen is not None:
+        raise SettingsError(place, f"{alias.name} {chosen!r} is not the alias of its private key: {found!r}")
 
 
 def _from_pem(place: str, content: bytes, secret: bytes | None, password_key: str) -> _Contents:
@@ -126,7 +220,7 @@ def _from_pem(place: str, content: bytes, secret: bytes | None, password_key: st
         elif block.label != "EC PARAMETERS":
             raise SettingsError(at, f"a block {block.label!r} is neither a certificate nor a private key")
     if not contents.certificates and not contents.keys:
-        raise SettingsError(place, "holds no certificate and no key: it is neither PEM, DER nor PKCS#12")
+        raise SettingsError(place, "holds no certificate and no key: it is neither PEM, DER, PKCS#12 nor JKS")
     return contents
 
 
@@ -154,7 +248,11 @@ def _from_pkcs12(place: str, content: bytes, secret: bytes | None, password_key:
             raise SettingsError(place, f"{password_key} does not open it") from None
     except (UnsupportedAlgorithm, TypeError) as error:
         raise SettingsError(place, f"its PKCS#12 content is not supported ({error})") from None
-    return _Contents(certificates, [] if store.key is None else [check_kind(place, store.key)])
+    if store.key is None:
+        return _Contents(certificates)
+    name = None if store.cert is None else store.cert.friendly_name
+    alias = None if name is None else name.decode("utf-8", "replace")
+    return _Contents(certificates, [check_kind(place, store.key)], alias)
 
 
 def _place(key: str, material: Material) -> str:
