@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.batches import people
+from tests.support.certificate_kinds import KEYS, with_key
 from tests.support.certificates import Authority, self_signed
 from tests.support.commands import PATCHWIRE, environment, patchwire, without_traceback
 from tests.support.nginx import HELLO_WORLD, NginxServer, needs_nginx, nginx_server, tls_directives
@@ -19,7 +20,8 @@ pytestmark = [needs_nginx, pytest.mark.peer]
 LOGGED = re.compile(r'"PATCH (\S+) HTTP/1.1" (\d+) ')
 PROTOCOLS = {"1.2": "ssl_conf_command MaxProtocol TLSv1.2;", "1.3": "ssl_conf_command MinProtocol TLSv1.3;"}
 SERVERS, CLIENTS = Authority("servers"), Authority("clients")
-ADA = Authority("lower", issuer=CLIENTS).issue(client=True, server=False, common_name="ada")
+ADA_ISSUER = Authority("lower", issuer=CLIENTS)
+ADA = ADA_ISSUER.issue(client=True, server=False, common_name="ada")
 STRANGER = Authority("another authority").issue(client=True, server=False, common_name="stranger")
 
 
@@ -70,6 +72,21 @@ def test_every_form_of_a_certificate_file_is_good_for_nginx(tmp_path: Path, form
         )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["applied"] == 20
+
+
+@pytest.mark.parametrize("version", PROTOCOLS)
+@pytest.mark.parametrize("kind", KEYS)
+def test_both_sides_may_have_a_key_of_every_kind(tmp_path: Path, version: str, kind: str) -> None:
+    directory = tmp_path / "nginx"
+    shown = with_key(SERVERS.issue("127.0.0.1"), SERVERS, KEYS[kind]())
+    (tmp_path / "ada.pem").write_bytes(with_key(ADA, ADA_ISSUER, KEYS[kind]()).combined_pem)
+    tls = tls_directives(directory, shown, CLIENTS.pem) + PROTOCOLS[version]
+    with nginx_server(directory, tls=tls, locations='location / { return 200 "$ssl_client_s_dn"; }') as server:
+        files = tls_batch(tmp_path, server.base_url, SERVERS, 'client_certificate = "ada.pem"')
+        done = patchwire("send", files.connection, "/a", "--body", "{}", "-v")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "CN=ada"
+    assert f"(TLSv{version} " in done.stderr
 
 
 @pytest.mark.parametrize("version", PROTOCOLS)
