@@ -44,6 +44,8 @@ from patchwire.net.wire_log import WireLog, field_lines, printable, sent_head, t
 PIECE: Final = 262_144
 """How much of a long body is handed to the wire at a time."""
 NEVER: Final = float("inf")
+_REFUSALS: Final = (400, 403)
+"""With which servers answer who shows them no client certificate."""
 _numbers = count(1)
 
 
@@ -220,7 +222,7 @@ class Connection:
         self._exchanges += 1
         if exchange.opened_tunnel:
             self._open, self._tunnel = False, self._wire
-        elif not exchange.reusable:
+        elif not exchange.reusable or (inbox.head is not None and self._remark(inbox.head) is not None):
             self.close()
         elif inbox.head is not None:
             self._idle_until = idle_until(inbox.head.headers, trio.current_time())
@@ -332,13 +334,17 @@ class Connection:
         head = inbox.head
         response = None
         if head is not None:
-            error = str(inbox.error) if inbox.error else None
+            error = str(inbox.error) if inbox.error else self._remark(head)
             response = Response(head.status, head.headers, b"".join(inbox.body), head.reason, error)
         bytes_sent = self._wire.taken - self._taken_before
         sent = self._sent(inbox)
         if isinstance(inbox.error, RemoteProtocolError):  # the exchange, which found it, knows neither
             inbox.error.sent, inbox.error.origin = sent, str(self.origin)
         return Reply(response, sent, inbox.error, bytes_sent, self._bytes_received, self._exchanges > 0)
+
+    def _remark(self, head: ResponseHead) -> str | None:
+        """What of TLS may be why the server refuses the request; it would refuse others on this connection too."""
+        return self._wire.remark if head.status in _REFUSALS else None
 
     def _sent(self, inbox: _Inbox) -> Sent:
         """From the first octet on that the kernel took, the request may have reached its peer."""

@@ -46,6 +46,11 @@ class TlsStream(trio.abc.HalfCloseableStream):
         """How many octets the kernel has ever taken, TLS's own among them."""
         return self._wire.taken
 
+    @property
+    def remark(self) -> str | None:
+        """What of the handshake may be why the peer refuses a request, or None."""
+        return self.engine.remark
+
     def put(self, data: bytes | memoryview) -> None:
         """Encrypt data, to be sent by `flush`. Only after the handshake."""
         self.engine.write(data)
@@ -182,10 +187,13 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
     def _read(self) -> bytes | None:
         try:
-            return self.engine.read()
+            plaintext = self.engine.read()
         except TlsError:
             self._flush_once()  # the alert that tells the peer
             raise
+        if plaintext is None:
+            self._flush_once()  # TLS may have an answer of its own: that there is no second handshake
+        return plaintext
 
     async def _flush_all(self) -> None:
         while not self.flush():

@@ -18,6 +18,10 @@ class Wire(Protocol):
     def taken(self) -> int:
         """How many octets the kernel has ever taken: while it stands still, nothing has left."""
 
+    @property
+    def remark(self) -> str | None:
+        """What of its opening may be why the peer refuses a request, or None."""
+
     def put(self, data: bytes | memoryview) -> None:
         """Take data to be sent. Only once `flush` has said that nothing is left."""
 
@@ -44,6 +48,8 @@ class TcpWire:
     """A connected non-blocking socket, of TCP or a Unix socket, as a wire. trio's own wrapper would cost a checkpoint
     for every call.
     """
+
+    remark: Final = None
 
     def __init__(self, sock: socket.socket) -> None:
         self.taken = 0

@@ -17,7 +17,7 @@ from patchwire.settings.tls import TlsSettings
 from patchwire.tls.identity import is_for_its_host_only
 from patchwire.tls.material import Identity, client_identity, trusted_certificates
 from patchwire.tls.sessions import Sessions
-from patchwire.tls.verification import fingerprint, verify_callback
+from patchwire.tls.verification import fingerprint, information_callback, verify_callback
 
 _VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 _OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
@@ -52,6 +52,7 @@ def client_context(settings: TlsSettings) -> ClientContext:
         context.set_default_verify_paths()
     _trust(context, trusted)
     context.set_verify(SSL.VERIFY_PEER, verify_callback)
+    context.set_info_callback(information_callback)
     if identity is not None:
         _use(context, identity, "tls.client_certificate")
     return ClientContext(context, trusted, Sessions())

@@ -13,6 +13,7 @@ from cryptography import x509
 from OpenSSL import SSL
 
 from patchwire.errors import TlsError
+from patchwire.tls.alerts import NO_CERTIFICATE, REFUSALS, RENEGOTIATION, alert_in, in_words
 from patchwire.tls.context import ClientContext
 from patchwire.tls.identity import is_ip_address
 from patchwire.tls.records import RecordCounter
@@ -23,26 +24,6 @@ RECORD: Final = 16_384
 """Plaintext octets that one record holds at most (RFC 8446 section 5.1)."""
 _ROOM: Final = 8192
 """For what a flush holds beside the records that were written: a flight of the handshake, an alert."""
-_REFUSALS: Final = frozenset(
-    {
-        "bad certificate", "unsupported certificate", "certificate revoked", "certificate expired",
-        "certificate unknown", "certificate required", "unknown ca", "access denied", "decrypt error",
-        "handshake failure", "no certificate",
-    }
-)  # fmt: skip
-"""Alerts with which a server ends a handshake on account of the client's certificate (RFC 8446 section 6.2)."""
-_IN_WORDS: Final = {
-    "certificate required": "the server requires a client certificate; name one as tls.client_certificate",
-    "handshake failure": "the server ended the handshake: it may require a client certificate"
-    " (tls.client_certificate), or other TLS versions and ciphers",
-    "unknown ca": "the server does not know the CA of our client certificate",
-    "certificate expired": "the server says that our client certificate has expired",
-    "certificate revoked": "the server says that our client certificate was revoked",
-    "protocol version": "the server speaks none of the TLS versions from tls.minimum_version on",
-    "unrecognized name": "the server does not know the host name that it was asked for",
-}
-
-
 _RECORD_TYPES: Final = frozenset({20, 21, 22, 23})
 _NO_TLS: Final = "the peer does not speak TLS on this port"
 _PLAIN_HTTP: Final = "the peer speaks plain HTTP on this port; name its TLS port, or write http://"
@@ -94,6 +75,17 @@ class TlsEngine:
         )
         resumed = " resumed" if self.resumed else ""
         return f"{self.version} {self._ssl.get_cipher_name()}{resumed}{shown}"
+
+    @property
+    def remark(self) -> str | None:
+        """What of the handshake may be why the server then refuses a request, or None."""
+        if self._verification is None or not self.established:
+            return None
+        if self._verification.refused_renegotiation:
+            return RENEGOTIATION
+        if self._ssl.get_client_ca_list() and self._ssl.get_certificate() is None:
+            return NO_CERTIFICATE
+        return None
 
     @property
     def hangs_on_session(self) -> bool:
@@ -195,19 +187,21 @@ class TlsEngine:
             return TlsError(self._verification.problem)
         if self._first and self._first[0] not in _RECORD_TYPES:
             return TlsError(_NO_TLS if self._first != b"HTTP/" else _PLAIN_HTTP)
+        if self._verification is not None and self._verification.refused_renegotiation:
+            return TlsError(RENEGOTIATION)
         if isinstance(error, SSL.SysCallError):
             if self.established:
                 return TlsError("the connection ended without TLS close_notify: what came may be cut")
             return TlsError("the peer closed the connection in the TLS handshake")
         reason = _reason(error)
-        _, is_alert, alert = reason.partition("alert ")
-        if not is_alert:
+        alert = alert_in(reason)
+        if alert is None:
             return TlsError(f"TLS broke: {reason}")
         # A handshake that resumes asks for no certificate (RFC 8446 section 4.3.2): the alert is about something else.
-        refuses = alert in _REFUSALS and self.version == "TLSv1.3" and not self.resumed
-        said = f"the peer ended TLS: {alert}"
+        refuses = alert in REFUSALS and self.version == "TLSv1.3" and not self.resumed
         # The words are for a client; a server has nothing to mend.
-        return TlsError(said if self._verification is None else _IN_WORDS.get(alert, said), refuses_handshake=refuses)
+        said = f"the peer ended TLS: {alert}" if self._verification is None else in_words(alert)
+        return TlsError(said, refuses_handshake=refuses)
 
 
 def _reason(error: SSL.Error) -> str:

@@ -17,6 +17,8 @@ from patchwire.http.idn import readable_host
 from patchwire.tls.certificates import certificate_from_der
 from patchwire.tls.identity import UNREADABLE, covers, is_called, shortened, shown_hosts
 
+_NO_RENEGOTIATION: Final = 100
+"""The alert (RFC 5246 section 7.2.2)."""
 # The numbers of <openssl/x509_vfy.h>, of which pyOpenSSL names none.
 _NOT_YET_VALID, _EXPIRED, _WRONG_PURPOSE, _REVOKED = 9, 10, 26, 23
 _NO_TRUSTED_ROOT: Final = frozenset({2, 18, 19, 20, 21, 27})
@@ -49,6 +51,8 @@ class Verification:
 
     def __init__(self, host: str, trusted: frozenset[bytes], pinned: frozenset[bytes]) -> None:
         self.problem: str | None = None
+        self.refused_renegotiation = False
+        """Whether the server has asked for a second handshake of TLS 1.2, and was told that there is none."""
         self.has_begun = False
         """Whether the peer has shown a certificate."""
         self._host = host
@@ -92,6 +96,14 @@ def verify_callback(connection: SSL.Connection, certificate: crypto.X509, error:
     except Exception as fault:  # whatever a stranger shows, the answer is a refusal
         verification.problem = f"a certificate that it shows cannot be read: {fault}"
         return False
+
+
+def information_callback(connection: SSL.Connection, where: int, code: int) -> None:
+    """What OpenSSL calls at each step: here it is the alert with which it refuses a second handshake that counts."""
+    if where == SSL.SSL_CB_WRITE_ALERT and code & 0xFF == _NO_RENEGOTIATION:
+        verification = connection.get_app_data()
+        if isinstance(verification, Verification):
+            verification.refused_renegotiation = True
 
 
 def fingerprint(certificate: x509.Certificate) -> bytes:
