@@ -74,7 +74,7 @@ class ConnectionLostError(TransportError):
 
 
 class ReadTimeoutError(TransportError):
-    """The peer was silent for longer than `limits.read_timeout`."""
+    """The peer took longer than one of the limits allows; the message names it."""
 
 
 class TlsError(PatchwireError):

@@ -20,7 +20,14 @@ from tests.support.certificates import Authority, self_signed
 from tests.support.commands import environment, patchwire, serving, without_traceback
 from tests.support.pipes import filled
 
-LIMITS = ["limits.connect_timeout 10.0 seconds", "limits.read_timeout 60.0 seconds"]
+LIMITS = [
+    "limits.connect_timeout 10.0 seconds",
+    "limits.tls_timeout what limits.connect_timeout leaves",
+    "limits.write_timeout as limits.read_timeout",
+    "limits.first_byte_timeout 2.5 seconds",
+    "limits.read_timeout 60.0 seconds",
+    "limits.request_timeout none",
+]
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -42,6 +49,8 @@ Accept = "application/json"
 X-Token = "literal:canary-2"
 [outcomes]
 unknown_statuses = [500, 502]
+[limits]
+first_byte_timeout = 2.5
 """
     done = patchwire("check", connection(tmp_path, "http://h/v1", more), env=environment(CANARY="canary-1"))
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -19,9 +19,11 @@ from patchwire.errors import (
 )
 from patchwire.http.exchange import DEFAULT_LIMITS, Limits
 from patchwire.http.message import Origin, Request, request_to
-from patchwire.net.connection import NEVER, Connection, Reply
+from patchwire.net.body import IterableBody
+from patchwire.net.connection import Connection, Reply
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.dial import dial
+from patchwire.net.patience import NEVER, Timeouts
 from patchwire.net.wire import TcpWire, Wire
 from patchwire.net.wire_log import field_lines
 from tests.support.cancelling import cancelled_at_every_checkpoint, open_descriptors
@@ -29,6 +31,7 @@ from tests.support.peer import RequestReader, listening, reset, socket_pair
 
 ORIGIN = Origin("http", "example.com", 80)
 PATCH = request_to("PATCH", "http://example.com/x", body=b"{}")
+PATCH_OF_NONE = request_to("PATCH", "http://example.com/x")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 Peer = Callable[[trio.SocketStream], Awaitable[None]]
 
@@ -39,9 +42,11 @@ def connection_on(
     read_timeout: float = 5.0,
     limits: Limits = DEFAULT_LIMITS,
     response_timeout: float = NEVER,
+    whole: float = NEVER,
+    **timeouts: float,
 ) -> Connection:
     wire = TcpWire(transport) if isinstance(transport, socket.socket) else transport
-    return Connection(wire, ORIGIN, limits, read_timeout, response_timeout=response_timeout)
+    return Connection(wire, ORIGIN, limits, Timeouts(read_timeout, response_timeout, request=whole, **timeouts))
 
 
 def answered(*pieces: bytes, then: Callable[[trio.SocketStream], None] | None = None) -> Peer:
@@ -200,10 +205,10 @@ def dripping(*pieces: bytes) -> Peer:
     return peer
 
 
-def in_no_time(peer: Peer, request: Request = PATCH) -> tuple[Reply, bool]:
+def in_no_time(peer: Peer, request: Request = PATCH, **timeouts: float) -> tuple[Reply, bool]:
     """The exchange with the timeouts that a connection has by default, on a clock that passes over all waiting."""
     clock = trio.testing.MockClock(autojump_threshold=0)
-    return exchange_with(peer, request, clock=clock, read_timeout=60.0, response_timeout=300.0)
+    return exchange_with(peer, request, clock=clock, **{"read_timeout": 60.0, "response_timeout": 300.0, **timeouts})
 
 
 OCTETS = [OK[at : at + 1] for at in range(len(OK))]
@@ -256,6 +261,158 @@ def test_a_long_request_that_is_taken_slowly_leaves_the_response_all_its_time() 
     reply, usable = in_no_time(peer, LONG)
     assert reply.response is not None
     assert (reply.response.body, reply.error, usable) == (b"hello", None, True)
+
+
+def test_a_response_that_does_not_begin_within_the_first_byte_timeout_is_none() -> None:
+    reply, usable = in_no_time(answered(), first_byte=20.0)
+    told = "the response of http://example.com did not begin within 20 seconds (limits.first_byte_timeout)"
+    assert (str(reply.error), reply.response, reply.sent, usable) == (told, None, Sent.MAYBE, False)
+
+
+def test_a_response_that_has_begun_within_the_first_byte_timeout_has_the_read_timeout_for_the_rest() -> None:
+    async def peer(stream: trio.SocketStream) -> None:
+        await RequestReader(stream).next()
+        await trio.sleep(19.0)
+        await stream.send_all(OK[:1])
+        await trio.sleep(50.0)
+        await stream.send_all(OK[1:])
+
+    reply, usable = in_no_time(peer, first_byte=20.0)
+    assert reply.response is not None
+    assert (reply.response.status, reply.error, usable) == (200, None, True)
+
+
+def test_the_first_byte_timeout_may_be_longer_than_that_of_later_silences() -> None:
+    async def peer(stream: trio.SocketStream) -> None:
+        await RequestReader(stream).next()
+        await trio.sleep(100.0)
+        await stream.send_all(OK[:-1])
+        await trio.sleep_forever()
+
+    reply, _ = in_no_time(peer, first_byte=200.0)
+    assert reply.response is not None
+    assert (reply.response.status, reply.sent) == (200, Sent.YES)
+    assert "was silent for 60 seconds (limits.read_timeout)" in str(reply.error)
+
+
+def test_the_first_byte_timeout_begins_when_the_whole_request_is_taken() -> None:
+    async def peer(stream: trio.SocketStream) -> None:
+        began, taken = trio.current_time(), 0
+        while taken < len(LONG.body):
+            await trio.sleep(20.0)
+            taken += len(await stream.receive_some(250_000))
+        assert trio.current_time() - began > 250.0  # of which the kernel has held the last octets for some
+        await trio.sleep(4.0)
+        await stream.send_all(OK)
+
+    reply, usable = in_no_time(peer, LONG, first_byte=100.0)
+    assert reply.response is not None
+    assert (reply.response.status, reply.error, usable) == (200, None, True)
+
+
+def test_the_first_byte_timeout_leaves_100_continue_its_own_time() -> None:
+    async def peer(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        assert await stream.receive_some() == b"{}"  # which waits for 30 seconds
+        await stream.send_all(OK)
+
+    reply, _ = in_no_time(peer, EXPECTING, first_byte=5.0, limits=Limits(continue_timeout=30.0))
+    assert reply.response is not None
+    assert reply.response.status == 200
+
+
+def test_a_peer_that_takes_nothing_of_a_request_is_given_up_after_the_write_timeout() -> None:
+    reply, usable = in_no_time(silent, LONG, write=30.0)
+    told = "http://example.com took nothing of the request within 30 seconds (limits.write_timeout)"
+    assert (str(reply.error), reply.response, reply.sent, usable) == (told, None, Sent.MAYBE, False)
+    assert 0 < reply.bytes_sent < len(LONG.body)
+
+
+def test_interim_responses_do_not_make_up_for_a_body_that_is_not_taken() -> None:
+    async def peer(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            while True:
+                await stream.send_all(b"HTTP/1.1 102 Processing\r\n\r\n")
+                await trio.sleep(10.0)
+
+    reply, _ = in_no_time(peer, LONG, write=30.0)
+    assert "(limits.write_timeout)" in str(reply.error)
+    reply, _ = in_no_time(peer, LONG)
+    assert "(limits.response_timeout)" in str(reply.error)
+
+
+def test_a_refusal_that_drips_while_the_body_is_not_taken_has_the_time_of_a_response() -> None:
+    refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\n"
+
+    async def peer(stream: trio.SocketStream) -> None:
+        for piece in (refusal, b"n", b"o"):
+            await stream.send_all(piece)
+            await trio.sleep(50.0)
+
+    reply, _ = in_no_time(peer, LONG, write=30.0)
+    assert reply.response is not None
+    assert (reply.response.status, reply.response.body, reply.error) == (413, b"no", None)
+
+
+def test_the_request_timeout_bounds_all_of_an_exchange() -> None:
+    told = "the exchange with http://example.com did not end within 100 seconds (limits.request_timeout)"
+    reply, usable = in_no_time(dripping(*OCTETS), whole=100.0)
+    assert (str(reply.error), reply.response, reply.sent, usable) == (told, None, Sent.MAYBE, False)
+    reply, _ = in_no_time(dripping(OK[:-5], *OCTETS[-5:]), whole=100.0)
+    assert reply.response is not None
+    assert (reply.response.status, reply.response.error, reply.sent) == (200, told, Sent.YES)
+
+
+def test_the_request_timeout_holds_while_a_body_is_still_coming() -> None:
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        while True:
+            yield b"x"
+            await trio.sleep(45.0)
+
+    async def main() -> Reply:
+        ours, theirs = socket_pair()
+        connection = connection_on(ours, whole=100.0)
+        deadlines = Deadlines(5.0)
+        deadlines.add(connection)
+        async with theirs, trio.open_nursery() as nursery:
+            nursery.start_soon(deadlines.watch)
+            reply = await connection.exchange(PATCH_OF_NONE, IterableBody(pieces()))
+            connection.close()
+            nursery.cancel_scope.cancel()
+        return reply
+
+    reply = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert "did not end within 100 seconds (limits.request_timeout)" in str(reply.error)
+    assert reply.sent is Sent.MAYBE
+
+
+def test_each_exchange_has_the_whole_request_timeout() -> None:
+    async def main() -> list[Reply]:
+        ours, theirs = socket_pair()
+        connection = connection_on(ours, whole=100.0)
+        deadlines = Deadlines(5.0)
+        deadlines.add(connection)
+        replies = []
+        async with theirs, trio.open_nursery() as nursery:
+            nursery.start_soon(deadlines.watch)
+
+            async def peer() -> None:
+                reader = RequestReader(theirs)
+                while await reader.next():
+                    await trio.sleep(4.0)
+                    await theirs.send_all(OK)
+
+            nursery.start_soon(peer)
+            for _ in range(5):
+                replies.append(await connection.exchange(PATCH))
+                await trio.sleep(20.0)  # an idle connection is not held against it
+            connection.close()
+            nursery.cancel_scope.cancel()
+        return replies
+
+    replies = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert [reply.error for reply in replies] == [None] * 5
+    assert [reply.reused for reply in replies] == [False, True, True, True, True]
 
 
 def test_a_malformed_head_is_no_response() -> None:

@@ -182,6 +182,15 @@ def test_silence_ends_at_the_connect_timeout() -> None:
     assert told == "no TLS handshake within 0.2 seconds (limits.connect_timeout)"
 
 
+def test_the_handshake_may_have_a_timeout_of_its_own() -> None:
+    async def silent(stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    for connect_timeout in (0.05, 60.0):
+        told = problem(lambda: raw(silent), connect_timeout=connect_timeout, tls_timeout=0.2)
+        assert told == "no TLS handshake within 0.2 seconds (limits.tls_timeout)"
+
+
 def test_a_server_that_trickles_its_handshake_ends_at_the_connect_timeout() -> None:
     async def trickling(stream: trio.SocketStream) -> None:
         await stream.receive_some()

@@ -44,6 +44,8 @@ def test_defaults_are_those_of_the_interface() -> None:
     limits = found.limits
     assert (limits.connect_timeout, limits.read_timeout) == (10.0, 60.0)
     assert (limits.max_response_head, limits.max_response_body) == (65_536, 16_777_216)
+    assert (limits.tls_timeout, limits.write_timeout, limits.first_byte_timeout, limits.request_timeout) == (None,) * 4
+    assert limits.shortest_timeout == 60.0
     assert limits.for_exchange().max_response_head == 65_536
     assert not found.carries_credentials
 
@@ -52,6 +54,13 @@ def test_limits_and_outcomes_are_read() -> None:
     found = settings(limits={"read_timeout": 5, "max_response_head": 100}, outcomes={"unknown_statuses": [500, 503]})
     assert (found.limits.read_timeout, found.limits.max_response_head) == (5.0, 100)
     assert found.outcomes.unknown_statuses == (500, 503)
+
+
+@pytest.mark.parametrize(
+    "key", ["read_timeout", "response_timeout", "write_timeout", "first_byte_timeout", "request_timeout"]
+)
+def test_the_shortest_timeout_is_that_of_any_that_run_during_an_exchange(key: str) -> None:
+    assert settings(limits={"connect_timeout": 1, "tls_timeout": 1, key: 2}).limits.shortest_timeout == 2.0
 
 
 @pytest.mark.parametrize(
@@ -84,6 +93,10 @@ def test_limits_and_outcomes_are_read() -> None:
         ({"limits": {"connect_timeout": float("inf")}}, "limits.connect_timeout: expected a number above 0"),
         ({"limits": {"connect_timeout": float("nan")}}, "limits.connect_timeout: expected a number above 0"),
         ({"limits": {"max_response_body": -1}}, "limits.max_response_body: expected a number above 0"),
+        ({"limits": {"tls_timeout": 0}}, "limits.tls_timeout: expected a number above 0, got 0"),
+        ({"limits": {"write_timeout": -1}}, "limits.write_timeout: expected a number above 0, got -1"),
+        ({"limits": {"first_byte_timeout": "1"}}, "limits.first_byte_timeout: expected `float | null`, got `str`"),
+        ({"limits": {"request_timeout": float("inf")}}, "limits.request_timeout: expected a number above 0"),
         ({"outcomes": {"unknown_statuses": [404]}}, "outcomes.unknown_statuses: expected statuses from 500 to 599"),
         ({"outcomes": {"unknown_statuses": ["x"]}}, "outcomes.unknown_statuses[0]: expected `int`"),
         ({"authentication": "ntlm"}, "authentication: expected one of none, basic, digest, oauth2, aws, got 'ntlm'"),

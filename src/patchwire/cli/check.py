@@ -27,6 +27,13 @@ from patchwire.settings.written import ConnectionFile
 PATIENCE: Final = 0.5
 """Seconds to wait for a server's second thoughts."""
 LOOKS: Final = 10
+UNSET: Final = {
+    "tls_timeout": "what limits.connect_timeout leaves",
+    "write_timeout": "as limits.read_timeout",
+    "first_byte_timeout": "as limits.read_timeout",
+    "request_timeout": "none",
+}
+"""What holds in place of a limit that is not set."""
 
 
 @click.command()
@@ -101,7 +108,9 @@ def _settings(settings: ConnectionSettings, written: ConnectionFile, connect: bo
     yield "redirects.limit", str(settings.redirects.limit)
     limits = settings.limits
     for key in limits.__struct_fields__:
-        yield f"limits.{key}", f"{getattr(limits, key)} {'seconds' if key.endswith('timeout') else 'bytes'}"
+        value = getattr(limits, key)
+        unit = "seconds" if key.endswith("timeout") else "bytes"
+        yield f"limits.{key}", UNSET[key] if value is None else f"{value} {unit}"
 
 
 def _proxy(settings: ConnectionSettings, written: ConnectionFile) -> Iterator[tuple[str, str]]:

@@ -61,7 +61,7 @@ class PatchClient:
             secret_fields=settings.secret_fields,
             wire_log=wire_log,
         )
-        self._deadlines = Deadlines(settings.limits.read_timeout)
+        self._deadlines = Deadlines(settings.limits.shortest_timeout)
         self._elsewhere = Elsewhere(settings, self._opener, self._deadlines)
         self._watch: trio.CancelScope | None = None
 

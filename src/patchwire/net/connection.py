@@ -37,13 +37,13 @@ from patchwire.http.message import Origin, Request, Response
 from patchwire.http.states import State
 from patchwire.http.streamed_body import StreamedBody
 from patchwire.net.body import BodySource
+from patchwire.net.patience import NEVER, Patience, Timeouts
 from patchwire.net.sources import now
 from patchwire.net.wire import Wire
 from patchwire.net.wire_log import WireLog, field_lines, printable, sent_head, time_of
 
 PIECE: Final = 262_144
 """How much of a long body is handed to the wire at a time."""
-NEVER: Final = float("inf")
 _REFUSALS: Final = (400, 403)
 """With which servers answer who shows them no client certificate."""
 _numbers = count(1)
@@ -97,8 +97,7 @@ async def _framed(source: BodySource, exchange: Exchange) -> AsyncGenerator[byte
 class Connection:
     """Takes over a connected wire. `deadline` is for a Deadlines watch to look at.
 
-    `read_timeout` is the longest silence of the peer, `response_timeout` the longest time from when it last took
-    octets of the request to the end of its response, both in seconds.
+    `timeouts` are what a peer may take; a number is that of its longest silence, in seconds.
     """
 
     def __init__(
@@ -106,11 +105,10 @@ class Connection:
         wire: Wire,
         origin: Origin,
         limits: ExchangeLimits,
-        read_timeout: float,
+        timeouts: Timeouts | float,
         *,
         wire_log: WireLog | None = None,
         secret_fields: frozenset[bytes] = frozenset(),
-        response_timeout: float = NEVER,
     ) -> None:
         self.origin = origin
         self.deadline = NEVER
@@ -118,11 +116,9 @@ class Connection:
         self._tunnel: Wire | None = None
         self._wire = wire
         self._limits = limits
-        self._read_timeout = read_timeout
+        self._patience = Patience(timeouts if isinstance(timeouts, Timeouts) else Timeouts(timeouts))
         self._wire_log = wire_log
         self._secret_fields = secret_fields
-        self._response_timeout = response_timeout
-        self._answer_by = NEVER
         self._keep_body = True
         self._open = True
         self._expired = False
@@ -201,6 +197,7 @@ class Connection:
             return self._reply(inbox)
         if self._wire_log is not None:
             self._log(">", sent_head(outgoing, self._secret_fields))
+        self._patience.begin(now)
         try:
             await self._send(outgoing, exchange, inbox, now)
             if exchange.state is State.HOLDING:
@@ -229,12 +226,13 @@ class Connection:
         return reply
 
     async def _send(self, data: bytes, exchange: Exchange, inbox: _Inbox, now: float) -> None:
-        self._progress(now)
         first = data if len(data) <= PIECE else memoryview(data)[:PIECE]
         self._wire.put(first)
         if self._flush(exchange, inbox) and first is data:
             exchange.all_sent()
+            self.deadline = self._patience.taken(now)
         else:
+            self.deadline = self._patience.taking(now)
             await self._send_pieces(_pieces(memoryview(data)[len(first) :]), exchange, inbox)
 
     def _flush(self, exchange: Exchange, inbox: _Inbox) -> bool:
@@ -277,22 +275,25 @@ class Connection:
             raise failure
 
     async def _push(self, pieces: AsyncGenerator[bytes | memoryview, None], exchange: Exchange) -> None:
-        wire = self._wire
+        wire, patience = self._wire, self._patience
         while True:
             while not wire.flush():
                 await wire.wait_writable()
-                self._progress(trio.current_time())
-            self.deadline = NEVER  # it is not the peer who is waited for
+                self.deadline = patience.taking(trio.current_time())
+            self.deadline = patience.filling()
             piece = await anext(pieces, None)
-            self._progress(trio.current_time())
+            self.deadline = patience.taking(trio.current_time())
             if piece is None:
                 break
             wire.put(piece)
         if not exchange.ended:
             exchange.all_sent()
+            if exchange.state is State.WAITING:  # else the answer has begun already
+                self.deadline = patience.taken(trio.current_time())
 
     async def _hold_body(self, exchange: Exchange, inbox: _Inbox) -> None:
         """Wait for 100 (Continue), a final response, or the deadline; then send the body unless it was refused."""
+        self.deadline = self._patience.holding(trio.current_time())
         while exchange.state is State.HOLDING:
             deadline = exchange.continue_deadline
             with trio.move_on_at(NEVER if deadline is None else deadline):
@@ -303,20 +304,14 @@ class Connection:
             if body:
                 await self._send(body, exchange, inbox, now)
 
-    def _progress(self, now: float) -> None:
-        """The peer takes the request."""
-        self._answer_by = now + self._response_timeout
-        self.deadline = min(now + self._read_timeout, self._answer_by)
-
     def _receive(self, exchange: Exchange, inbox: _Inbox) -> None:
         data = self._wire.receive()
         if data is None:
             return
-        if self.deadline != NEVER:  # else it is the body's source that is waited for
-            self.deadline = min(trio.current_time() + self._read_timeout, self._answer_by)
         self._bytes_received += len(data)
         for event in exchange.receive(data):
             self._take(event, inbox)
+        self.deadline = self._patience.heard(trio.current_time(), self.deadline, answered=inbox.head is not None)
 
     def _take(self, event: Event, inbox: _Inbox) -> None:
         if isinstance(event, BodyData):
@@ -370,11 +365,7 @@ class Connection:
             return ConnectionLostError(f"{origin}: {error}", origin=origin, sent=self._sent(inbox))
         sent = self._sent(inbox)
         if self._expired:
-            problem = f"{origin} was silent for {self._read_timeout:g} seconds (limits.read_timeout)"
-            if self._answer_by <= trio.current_time():
-                timeout = f"{self._response_timeout:g} seconds (limits.response_timeout)"
-                problem = f"the response of {origin} was not complete within {timeout}"
-            return ReadTimeoutError(problem, origin=origin, sent=sent)
+            return ReadTimeoutError(self._patience.complaint(origin, trio.current_time()), origin=origin, sent=sent)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "closed"
         problem = f"the connection to {origin} broke: {reason[:1].lower()}{reason[1:]}"
         return ConnectionLostError(problem, origin=origin, sent=sent)

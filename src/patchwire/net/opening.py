@@ -5,7 +5,7 @@ log says of it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 import trio
@@ -15,12 +15,14 @@ from patchwire.files.read import describe
 from patchwire.http.message import Origin
 from patchwire.net.connection import Connection
 from patchwire.net.dial import dial
+from patchwire.net.patience import NEVER, Timeouts
 from patchwire.net.proxy import ProxySession
 from patchwire.net.wire import Wire
 from patchwire.net.wire_log import WireLog
 from patchwire.settings.connection import ConnectionSettings
 from patchwire.settings.proxy import Proxy
 from patchwire.settings.tls import TlsSettings
+from patchwire.settings.written import Limits
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -48,14 +50,14 @@ class Opener:
 
     async def open(self, origin: Origin | None = None, tls: TlsSettings | None = None) -> Connection:
         """A connection to the settings' origin, or another, with the settings' TLS or other, within their
-        `connect_timeout`. ConnectError says why there is none; HandshakeError, its child, that TLS was not agreed
-        upon; CredentialsRejectedError that the proxy wants other credentials.
+        `connect_timeout` and `tls_timeout`. ConnectError says why there is none; HandshakeError, its child, that TLS
+        was not agreed upon; CredentialsRejectedError that the proxy wants other credentials.
         """
         origin = self._settings.origin if origin is None else origin
         started = trio.current_time()
         wire = await self._reach(origin, started)
         if origin.scheme == "https":
-            with _handshake_within(origin, started, self._timeout):
+            with self._handshake_within(origin, started):
                 tls = self._settings.tls if tls is None else tls
                 wire = await _over_tls(wire, origin, tls, lambda: self._reach(origin, started))
         connection = self._connection(wire, origin)
@@ -75,7 +77,7 @@ class Opener:
         engine = client_engine(unverified_context(), origin.host)
         stream = TlsStream(await self._reach(origin, started), engine)
         try:
-            with _handshake_within(origin, started, self._timeout):
+            with self._handshake_within(origin, started):
                 await stream.handshake()
         except (TlsError, OSError) as error:
             if not engine.peer_chain():  # it may have shown its own before it asked for ours
@@ -112,7 +114,7 @@ class Opener:
             wire: Wire = await dial(proxy, self._timeout)
             if proxy.scheme == "https":
                 # It is not shown the client certificate, which is for those behind it.
-                with _handshake_within(proxy, started, self._timeout):
+                with self._handshake_within(proxy, started):
                     tls = self._settings.tls.without_client_certificate()
                     wire = await _over_tls(wire, proxy, tls, lambda: dial(proxy, self._timeout))
         except ConnectError as error:
@@ -134,11 +136,24 @@ class Opener:
             wire,
             origin,
             limits.for_exchange(),
-            limits.read_timeout,
+            _timeouts(limits),
             wire_log=self._wire_log,
             secret_fields=self._settings.secret_fields,
-            response_timeout=limits.response_timeout,
         )
+
+    def _handshake_within(self, origin: Origin, started: float) -> AbstractContextManager[None]:
+        """What is left of `connect_timeout`, or `tls_timeout`, which begins now."""
+        limit = self._settings.limits.tls_timeout
+        if limit is None:
+            return _handshake_within(origin, started, self._timeout)
+        return _handshake_within(origin, trio.current_time(), limit, "limits.tls_timeout")
+
+
+def _timeouts(limits: Limits) -> Timeouts:
+    request = NEVER if limits.request_timeout is None else limits.request_timeout
+    return Timeouts(
+        limits.read_timeout, limits.response_timeout, limits.write_timeout, limits.first_byte_timeout, request
+    )
 
 
 async def _over_tls(wire: Wire, origin: Origin, tls: TlsSettings, again: Callable[[], Awaitable[Wire]]) -> Wire:
@@ -163,12 +178,14 @@ async def _over_tls(wire: Wire, origin: Origin, tls: TlsSettings, again: Callabl
 
 
 @contextmanager
-def _handshake_within(origin: Origin, started: float, connect_timeout: float) -> Iterator[None]:
+def _handshake_within(
+    origin: Origin, started: float, timeout: float, limit: str = "limits.connect_timeout"
+) -> Iterator[None]:
     try:
-        with trio.fail_at(started + connect_timeout):
+        with trio.fail_at(started + timeout):
             yield
     except trio.TooSlowError:
-        problem = f"no TLS handshake within {connect_timeout:g} seconds (limits.connect_timeout)"
+        problem = f"no TLS handshake within {timeout:g} seconds ({limit})"
         raise HandshakeError(f"cannot connect to {origin}: {problem}", origin=str(origin)) from None
 
 

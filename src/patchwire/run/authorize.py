@@ -61,7 +61,7 @@ class Authorize:
         self._oauth2: OAuth2Settings = settings.oauth2
         self._person = person
         self._wire_log = wire_log
-        self._deadlines = Deadlines(settings.limits.read_timeout)
+        self._deadlines = Deadlines(settings.limits.shortest_timeout)
         self._aside = Aside(Elsewhere(settings, Opener(settings, wire_log), self._deadlines).ask)
         exchange, keeping = exchange_and_keeping(self._oauth2, SOURCES)
         self._authorizing = Authorizing(exchange, keeping, str(settings.origin), self._oauth2.before)

@@ -178,7 +178,7 @@ class _Run:
             secret_fields=settings.secret_fields,
             wire_log=wire_log,
         )
-        self._deadlines = Deadlines(settings.limits.read_timeout)
+        self._deadlines = Deadlines(settings.limits.shortest_timeout)
         self._opener = Opener(settings, wire_log)
         self._elsewhere = Elsewhere(settings, self._opener, self._deadlines)
         self._reading = trio.CancelScope()

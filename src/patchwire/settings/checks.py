@@ -51,7 +51,7 @@ def _check_urls_and_limits(place: str, connection: ConnectionFile) -> None:
     limits = connection.limits
     for key in limits.__struct_fields__:
         value = getattr(limits, key)
-        if not 0 < value < float("inf"):
+        if value is not None and not 0 < value < float("inf"):
             raise SettingsError(place, f"limits.{key}: expected a number above 0, got {value}")
     for status in connection.outcomes.unknown_statuses:
         if not 500 <= status <= 599:

@@ -47,14 +47,29 @@ class Outcomes(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """Timeouts in seconds, sizes in bytes. `response_timeout` runs from the end of a request to that of its response,
-    however steadily it drips; `read_timeout` bounds each silence in it.
+    however steadily it drips; `read_timeout` bounds each silence in it, and `first_byte_timeout` the first of them.
+    `write_timeout` is how long a peer may take nothing of the request; `request_timeout` bounds all of an exchange,
+    from the first octet of its request on.
     """
 
     connect_timeout: float = 10.0
+    tls_timeout: float | None = None
+    """None: what `connect_timeout` leaves."""
+    write_timeout: float | None = None
+    """None: `read_timeout`, and so is the next."""
+    first_byte_timeout: float | None = None
     read_timeout: float = 60.0
     response_timeout: float = 300.0
+    request_timeout: float | None = None
     max_response_head: int = 65_536
     max_response_body: int = 16_777_216
+
+    @property
+    def shortest_timeout(self) -> float:
+        """The shortest of those that run during an exchange."""
+        bounds = (self.read_timeout, self.response_timeout)
+        optional = (self.write_timeout, self.first_byte_timeout, self.request_timeout)
+        return min(*bounds, *(each for each in optional if each is not None))
 
     def for_exchange(self) -> ExchangeLimits:
         """Those that one exchange enforces."""
