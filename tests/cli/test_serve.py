@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -9,7 +10,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 import pytest
+import trio
+import trio.testing
 
+from patchwire.cli.serve import take_signals
 from patchwire.loopback.token_endpoint import DEVICE_GRANT
 from tests.support.authorization import CALLBACK, VERIFIER, asking, decide, decide_on_device
 from tests.support.batches import read_lines
@@ -166,6 +170,58 @@ def over_tls(directory: Path, url: str, trust: str, more: str = "") -> Path:
     path = directory / "c.toml"
     path.write_text(f'base_url = "{url}"\n[tls]\ntrust = ["{trust}"]\nsystem_roots = false\n{more}', "utf-8")
     return path
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_once_what_is_under_way_is_answered(number: signal.Signals, tmp_path: Path) -> None:
+    with running("serve", "--create-missing", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        parts = urlsplit(json.loads(process.stdout.readline())["listening"])
+        address = (parts.hostname or "", parts.port or 0)
+        with socket.create_connection(address, timeout=20) as idle, socket.create_connection(address) as begun:
+            begun.settimeout(20)
+            head = (
+                "PATCH /a HTTP/1.1\r\nHost: h\r\nContent-Type: application/merge-patch+json\r\nContent-Length: 2\r\n"
+            )
+            begun.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+            assert begun.recv(100).startswith(b"HTTP/1.1 100 ")
+            process.send_signal(number)
+            assert idle.recv(100) == b""
+            begun.sendall(b"{}")
+            answer = begun.recv(10_000)
+            assert answer.startswith(b"HTTP/1.1 201 ")
+            assert b"Connection: close\r\n" in answer
+        assert process.wait(20) == 0
+        assert process.stderr.read() == b""
+        process.stderr.close()
+
+
+def test_a_second_signal_ends_the_server_at_once() -> None:
+    async def main() -> None:
+        closing = trio.Event()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(take_signals, closing, nursery.cancel_scope)
+            signal.raise_signal(signal.SIGTERM)
+            await closing.wait()
+            await trio.testing.wait_all_tasks_blocked(0.005)
+            assert not nursery.cancel_scope.cancel_called
+            signal.raise_signal(signal.SIGINT)
+            with trio.fail_after(10):
+                await trio.sleep_forever()
+        assert nursery.cancel_scope.cancelled_caught
+
+    trio.run(main)
+
+
+def test_signals_that_are_ignored_stay_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
+
+    async def main() -> None:
+        with trio.CancelScope() as scope:
+            await take_signals(trio.Event(), scope)
+
+    trio.run(main)
 
 
 def test_over_tls_it_makes_a_certificate_and_leaves_the_ca_to_trust(tmp_path: Path) -> None:

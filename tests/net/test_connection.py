@@ -205,10 +205,10 @@ def dripping(*pieces: bytes) -> Peer:
     return peer
 
 
-def in_no_time(peer: Peer, request: Request = PATCH, **timeouts: float) -> tuple[Reply, bool]:
+def in_no_time(peer: Peer, request: Request = PATCH, **options: Any) -> tuple[Reply, bool]:
     """The exchange with the timeouts that a connection has by default, on a clock that passes over all waiting."""
     clock = trio.testing.MockClock(autojump_threshold=0)
-    return exchange_with(peer, request, clock=clock, **{"read_timeout": 60.0, "response_timeout": 300.0, **timeouts})
+    return exchange_with(peer, request, clock=clock, **{"read_timeout": 60.0, "response_timeout": 300.0, **options})
 
 
 OCTETS = [OK[at : at + 1] for at in range(len(OK))]

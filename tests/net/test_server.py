@@ -25,6 +25,8 @@ class Served:
         self.documents: dict[str, Document] = {"/a": document_of(b'{"n":1}')}
         self.recorded: list[bytes] = []
         self.errors: list[Exception] = []
+        self.closing = trio.Event()
+        self.ended = trio.Event()
 
     async def raw(self, *pieces: str | bytes, eof: bool = False) -> bytes:
         """All that comes back on a connection of its own until the server closes it."""
@@ -58,8 +60,10 @@ def serving(
                     record=record or served.recorded.append,
                     on_error=served.errors.append,
                     limits=limits,
+                    closing=served.closing,
                     task_status=task_status,
                 )
+                served.ended.set()
 
             url = await nursery.start(run)
             served.origin, served.url = split_url(url)[0], url
@@ -211,3 +215,74 @@ def test_a_large_refused_body_does_not_destroy_the_refusal() -> None:
         assert reply.response.status == 413
 
     serving(job, limits=ServerLimits(max_body=1000, linger_timeout=1.0))
+
+
+# --- closing
+
+BODY = '{"n": 5}'
+ASKED = head(MERGE.strip(), f"Content-Length: {len(BODY)}") + BODY
+
+
+async def all_of(stream: trio.SocketStream) -> bytes:
+    received = b""
+    while data := await stream.receive_some():
+        received += data
+    return received
+
+
+def test_closing_answers_what_is_under_way_and_lets_go_of_what_is_idle() -> None:
+    async def job(served: Served) -> None:
+        async def connected(first: str) -> trio.SocketStream:
+            stream = await trio.open_tcp_stream(served.origin.host, served.origin.port)
+            await stream.send_all(first.encode())
+            return stream
+
+        new, idle, begun = await connected(""), await connected(ASKED), await connected(ASKED[:-3])
+        assert answers(await idle.receive_some()) == [200]
+        await trio.testing.wait_all_tasks_blocked(0.005)
+        served.closing.set()
+        await trio.testing.wait_all_tasks_blocked(0.005)
+        with pytest.raises(OSError, match="failed"):
+            await connected("")
+        assert (await all_of(new), await all_of(idle)) == (b"", b"")
+        assert not served.ended.is_set()
+        await begun.send_all(ASKED[-3:].encode())
+        answer = await all_of(begun)
+        assert answers(answer) == [200]
+        assert b"Connection: close\r\n" in answer
+        for stream in (new, idle, begun):
+            await stream.aclose()
+        await served.ended.wait()
+        assert len(served.recorded) == 2
+
+    assert serving(job).errors == []
+
+
+def test_closing_answers_a_request_that_was_on_its_way_to_an_idle_connection() -> None:
+    async def job(served: Served) -> None:
+        async with await trio.open_tcp_stream(served.origin.host, served.origin.port) as stream:
+            for _ in range(2):
+                await stream.send_all(ASKED.encode())
+                answer = await stream.receive_some()
+                assert answers(answer) == [200]
+                await trio.testing.wait_all_tasks_blocked(0.005)
+                served.closing.set()
+                await trio.testing.wait_all_tasks_blocked()
+            assert b"Connection: close\r\n" in answer
+            assert await stream.receive_some() == b""
+        await served.ended.wait()
+
+    serving(job)
+
+
+def test_closing_waits_for_nobody_longer_than_its_timeout() -> None:
+    async def job(served: Served) -> None:
+        async with await trio.open_tcp_stream(served.origin.host, served.origin.port) as stream:
+            await stream.send_all(ASKED[:-3].encode())
+            await trio.testing.wait_all_tasks_blocked(0.005)
+            served.closing.set()
+            await served.ended.wait()
+            assert await all_of(stream) == b""
+
+    limits = ServerLimits(closing_timeout=0.1, request_timeout=600.0, linger_timeout=600.0)
+    assert serving(job, limits=limits).recorded == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -113,7 +114,8 @@ def serve(
 ) -> int:
     """Serve JSON documents from memory on 127.0.0.1, and take merge patches and JSON Patches for them.
 
-    The first line of standard output is {"listening": "http://127.0.0.1:PORT"}.
+    The first line of standard output is {"listening": "http://127.0.0.1:PORT"}. SIGINT or SIGTERM ends it once what
+    is under way has been answered, in five seconds at most; a second one ends it at once.
     """
     guard = AuthOptions(
         auth=auth,
@@ -159,6 +161,7 @@ async def _serve(
     tls: SSL.Context | None,
     wire_log: WireLog | None,
 ) -> None:
+    closing = trio.Event()
     async with trio.open_nursery() as nursery:
 
         async def run(task_status: trio.TaskStatus[str]) -> None:
@@ -171,12 +174,31 @@ async def _serve(
                 record=keep,
                 on_error=_report,
                 wire_log=wire_log,
+                closing=closing,
                 task_status=task_status,
             )
+            nursery.cancel_scope.cancel()
 
+        await nursery.start(take_signals, closing, nursery.cancel_scope)
         url = await nursery.start(run)
         sys.stdout.buffer.write(msgspec.json.encode({"listening": url}) + b"\n")
         sys.stdout.buffer.flush()
+
+
+async def take_signals(
+    closing: trio.Event, scope: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """The first SIGINT or SIGTERM lets what is under way be answered, the second ends it."""
+    taken = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
+    if not taken:
+        task_status.started()
+        return
+    with trio.open_signal_receiver(*taken) as signals:
+        task_status.started()
+        async for _ in signals:
+            if closing.is_set():
+                scope.cancel()
+            closing.set()
 
 
 def _open(name: str) -> BinaryIO:

@@ -5,8 +5,9 @@ A connection serves one request after the other. Whatever goes wrong on one of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableMapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -53,9 +54,13 @@ class ServerLimits(Struct, frozen=True):
     """From the wait for a request until its response has been sent."""
     linger_timeout: float = 2.0
     """How long to read on after the last response, so that a reset does not destroy it on its way."""
+    closing_timeout: float = 5.0
+    """From being told to close to the end of what was under way then."""
 
 
 DEFAULT_LIMITS: Final = ServerLimits()
+LAST_CALL: Final = 0.1
+"""Seconds for which a connection that lies idle is left open on closing: a request may be on its way."""
 
 
 async def serve(
@@ -70,10 +75,13 @@ async def serve(
     on_error: Callable[[Exception], None] | None = None,
     wire_log: WireLog | None = None,
     limits: ServerLimits = DEFAULT_LIMITS,
+    closing: trio.Event | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled. `nursery.start` returns the base URL, without a slash at its end, once it answers there.
+    """Serve until cancelled, or until `closing` is set: then take no more connections, let go of those that lie idle,
+    answer what is under way with Connection: close, and return within the limits' `closing_timeout`.
 
+    `nursery.start` returns the base URL, without a slash at its end, once it answers there.
     With `tls` (`patchwire.tls.context.server_context`) it serves https; a handshake that fails ends its connection.
     Changes are applied to `documents`. `record` is given a line of NDJSON (`patchwire.loopback.ledger`) for each
     change before it is applied; where it raises, nothing is. `on_error` is told of every exception that was no
@@ -85,7 +93,15 @@ async def serve(
     origin = Origin("http" if tls is None else "https", address, bound)
     server = _Server(app, documents, now, record, on_error, limits, origin, tls, wire_log)
     task_status.started(f"{origin.scheme}://{f'[{address}]' if ':' in address else address}:{bound}")
-    await trio.serve_listeners(server.serve_connection, listeners)
+    async with trio.open_nursery() as connections:
+        async with trio.open_nursery() as accepting:
+            accepting.start_soon(
+                partial(trio.serve_listeners, server.serve_connection, listeners, handler_nursery=connections)
+            )
+            await (trio.Event() if closing is None else closing).wait()
+            accepting.cancel_scope.cancel()
+        connections.cancel_scope.deadline = trio.current_time() + limits.closing_timeout
+        server.close()
 
 
 class _Server:
@@ -111,8 +127,28 @@ class _Server:
         self.limits = limits
         self.origin = origin
         self.wire_log = wire_log
+        self.is_closing = False
+        self._idle: set[trio.CancelScope] = set()
         self._tls = tls
         self._numbers = count(1)
+
+    def close(self) -> None:
+        """Let go of the connections that lie idle, each other one behind its next response."""
+        self.is_closing = True
+        for scope in self._idle:
+            scope.deadline = trio.current_time() + LAST_CALL
+
+    @contextmanager
+    def idle(self) -> Iterator[trio.CancelScope]:
+        """A scope for the wait for a request, which is cancelled when the server closes."""
+        with trio.CancelScope() as scope:
+            if self.is_closing:
+                scope.deadline = trio.current_time() + LAST_CALL
+            self._idle.add(scope)
+            try:
+                yield scope
+            finally:
+                self._idle.discard(scope)
 
     async def serve_connection(self, stream: trio.SocketStream) -> None:
         """Serve one connection to its end; raises nothing but Cancelled."""
@@ -185,15 +221,25 @@ class _Connection:
         goes_on = True
         while goes_on:
             with trio.move_on_after(self._limits.request_timeout) as scope:
+                if not await self._is_asked():
+                    return
                 goes_on = await self._serve_request()
             if scope.cancelled_caught:
                 await self._time_out()
                 return
         await self._linger()
 
+    async def _is_asked(self) -> bool:
+        """Wait for the first octets of a request, or the end of the connection. False: the server closes first."""
+        self._method = ""
+        if self._h11.trailing_data[0]:
+            return True
+        with self._server.idle() as scope:
+            self._h11.receive_data(bytes(await self._stream.receive_some(_RECEIVE_SIZE)))
+        return not scope.cancelled_caught
+
     async def _serve_request(self) -> bool:
         """Whether the connection may carry another request."""
-        self._method = ""
         try:
             request = await self._read_request()
         except _RefusedError as refusal:
@@ -269,6 +315,7 @@ class _Connection:
             self._h11.receive_data(bytes(await self._stream.receive_some(_RECEIVE_SIZE)))
 
     async def _send(self, response: Response, *, closing: bool = False) -> None:
+        closing = closing or self._server.is_closing
         headers = [*response.headers, (b"Connection", b"close")] if closing else list(response.headers)
         head = h11.Response(status_code=response.status, headers=headers, reason=response.reason)
         self._log(">", f"{response.status} {response.reason.decode('ascii')}", headers)
