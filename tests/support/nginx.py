@@ -65,19 +65,21 @@ def nginx_server(
     core: int | None = None,
     tls: str | None = None,
     host: str = "127.0.0.1",
+    http: str = "",
 ) -> Iterator[NginxServer]:
     """Yield an nginx that listens on a free port of 127.0.0.1; it is stopped by its pid on the way out.
 
     `locations` is the text of the server block. `access_log` is that directive's value (a relative path
     lies in `directory`); None writes no log. With more than one worker, a master process leads them.
     `tls` is the directives that TLS takes, as `tls_directives` writes them; None serves plain HTTP. `host` is
-    how the base URL names the server: 127.0.0.1 or localhost.
+    how the base URL names the server: 127.0.0.1 or localhost. `http` is directives of the http block, such as log
+    formats.
     Raises RuntimeError with nginx's own words where it does not start.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if tls is not None:
         locations = f"ssl_protocols TLSv1.2 TLSv1.3; {tls}\n{locations}"
-    process, port = _start(directory, locations, workers, access_log, core, "ssl" if tls is not None else "")
+    process, port = _start(directory, locations, workers, access_log, core, "ssl" if tls is not None else "", http)
     scheme = "http" if tls is None else "https"
     try:
         yield NginxServer(f"{scheme}://{host}:{port}", port, process.pid, directory)
@@ -101,19 +103,25 @@ def tls_directives(directory: Path, certificate: Issued, client_authority: bytes
 
 
 def _start(
-    directory: Path, locations: str, workers: int, access_log: str | None, core: int | None, listen_options: str
+    directory: Path,
+    locations: str,
+    workers: int,
+    access_log: str | None,
+    core: int | None,
+    listen_options: str,
+    http: str,
 ) -> tuple[subprocess.Popen[bytes], int]:
     """Return the ready process and its port."""
 
     def spawn(port: int) -> subprocess.Popen[bytes]:
-        config = _config(port, locations, workers, access_log, listen_options)
+        config = _config(port, locations, workers, access_log, listen_options, http)
         (directory / "nginx.conf").write_text(config, encoding="utf-8")
         return _spawn(directory, core)
 
     return bound_server(directory, "nginx.pid", spawn)
 
 
-def _config(port: int, locations: str, workers: int, access_log: str | None, listen_options: str) -> str:
+def _config(port: int, locations: str, workers: int, access_log: str | None, listen_options: str, http: str) -> str:
     """Return the configuration; its relative paths are resolved against the prefix, `-p`."""
     return f"""
 {_user_directive()}
@@ -125,6 +133,7 @@ error_log error.log notice;
 events {{ worker_connections 4096; }}
 http {{
     default_type text/plain;
+    {http}
     access_log {access_log or "off"};
     keepalive_requests 100000000;
     keepalive_timeout 1h;
