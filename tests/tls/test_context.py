@@ -11,6 +11,7 @@ from patchwire.tls.engine import client_engine, server_engine
 from patchwire.tls.material import client_identity
 from patchwire.tls.verification import fingerprint
 from tests.support.certificates import Authority, self_signed
+from tests.support.engines import End, converse
 from tests.support.tls import AUTHORITY, LOCALHOST, serving_as, trusting
 
 CLIENT = AUTHORITY.issue(client=True, server=False, common_name="ada")
@@ -40,6 +41,37 @@ def test_different_settings_have_contexts_of_their_own() -> None:
     ]
     contexts = [client_context(each) for each in different]
     assert len({id(each) for each in contexts}) == len({id(each.openssl) for each in contexts}) == len(different)
+
+
+LABELS = {
+    "1.2": {b"CLIENT_RANDOM"},
+    "1.3": {
+        b"CLIENT_HANDSHAKE_TRAFFIC_SECRET", b"SERVER_HANDSHAKE_TRAFFIC_SECRET", b"CLIENT_TRAFFIC_SECRET_0",
+        b"SERVER_TRAFFIC_SECRET_0", b"EXPORTER_SECRET",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("version", LABELS)
+def test_a_key_log_is_told_the_secrets_that_the_server_has_too(version: str) -> None:
+    ours: list[bytes] = []
+    theirs: list[bytes] = []
+    server = serving_as(LOCALHOST)
+    server.set_max_proto_version(SSL.TLS1_2_VERSION if version == "1.2" else SSL.TLS1_3_VERSION)
+    server.set_keylog_callback(lambda _, line: theirs.append(line))
+    client = End(client_engine(client_context(trusting(AUTHORITY.pem), ours.append), "localhost"))
+    converse(client, End(server_engine(server)))
+    assert client.engine.established
+    assert sorted(ours) == sorted(theirs)
+    assert {line.split()[0] for line in ours} == LABELS[version]
+
+
+def test_a_context_with_a_key_log_is_another_than_the_one_without() -> None:
+    lines: list[bytes] = []
+    logging = lines.append
+    settings = trusting(AUTHORITY.pem)
+    assert client_context(settings, logging) is client_context(settings, logging)
+    assert client_context(settings, logging) is not client_context(settings)
 
 
 def test_a_context_cannot_be_changed_once_a_connection_has_used_it() -> None:

@@ -51,6 +51,7 @@ def authorize(
     if forget:
         exits.say("the kept token is removed" if TokenStore(oauth2.entry).forget() else "there was no kept token")
         return exits.DONE
+    exits.warn_of_key_log()
     person = _AtTerminal()
     authorization = Authorize(settings, person, exits.log_line if verbose else None)
     try:

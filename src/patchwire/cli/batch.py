@@ -135,6 +135,7 @@ def batch(connection: str, records: str, journal: str | None, extension: str | N
     _refuse_shared_files(connection=connection, extension=extension, records=records, journal=journal, **files)
     settings = load_connection(connection, extension)
     exits.warn_of(settings)
+    exits.warn_of_key_log()
     run = _options(records, journal, options, settings)
     progress, verbose = options["progress"], options["verbose"]
     shown = is_terminal(sys.stderr) if progress is None else progress

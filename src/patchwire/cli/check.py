@@ -73,6 +73,7 @@ def check(connection: str, extension: str | None, connect: bool, export_certific
     if export_certificate is not None:
         _export(settings, Path(export_certificate))
     if connect:
+        exits.warn_of_key_log()
         _print("connected", trio_run(_connect, settings, exits.log_line if verbose else None))
     return exits.DONE
 

@@ -45,6 +45,8 @@ def demo(
 
     Exits with 0 when every outcome is what the server's own record shows.
     """
+    if tls:
+        exits.warn_of_key_log()
     with tempfile.TemporaryDirectory(prefix="patchwire-demo-") as scratch:
         directory = _directory(keep) if keep else Path(scratch)
         guards = Guards(tls, oauth2)

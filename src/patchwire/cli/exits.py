@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from patchwire.cli.terminal import printable
 from patchwire.errors import InputError, PatchwireError, StorageError
+from patchwire.files.key_log import key_log, key_log_name
 from patchwire.settings.connection import ConnectionSettings
 
 if TYPE_CHECKING:
@@ -57,6 +58,14 @@ def warn_of(settings: ConnectionSettings) -> None:
     """Say what in the settings is valid, and hardly meant."""
     for doubt in settings.doubts():
         say(f"warning: {doubt}")
+
+
+def warn_of_key_log() -> None:
+    """Before anything is sent: say that the keys of TLS are written down, where they are. StorageError where they
+    should be and cannot.
+    """
+    if key_log() is not None:
+        say(f"warning: TLS keys are written to {key_log_name()} (SSLKEYLOGFILE): who has them can read what is sent")
 
 
 def say_finishing() -> None:

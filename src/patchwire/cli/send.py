@@ -63,6 +63,7 @@ def send(
         raise StorageError("-: standard output is closed")
     settings = load_connection(connection, extension)
     exits.warn_of(settings)
+    exits.warn_of_key_log()
     content = _read_body(body)
     if media_type is None:
         media_type = _implied_media_type(body, content)

@@ -10,13 +10,13 @@ from typing import BinaryIO, Final
 
 NO_FOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
 BINARY: Final[int] = getattr(os, "O_BINARY", 0)
-_NO_WAIT: Final[int] = getattr(os, "O_NONBLOCK", 0)
+NO_WAIT: Final[int] = getattr(os, "O_NONBLOCK", 0)
 """To open a pipe waits for who writes to it."""
 
 
 def open_regular(path: Path) -> BinaryIO:
     """Open a file to read it. OSError where there is none, or a link or something else than a file stands there."""
-    descriptor = os.open(path, os.O_RDONLY | NO_FOLLOW | BINARY | _NO_WAIT)
+    descriptor = os.open(path, os.O_RDONLY | NO_FOLLOW | BINARY | NO_WAIT)
     try:
         refuse_irregular(os.fstat(descriptor))
         return os.fdopen(descriptor, "rb")

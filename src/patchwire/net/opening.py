@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from patchwire.errors import ConnectError, HandshakeError, TlsError
+from patchwire.files.key_log import key_log
 from patchwire.files.read import describe
 from patchwire.http.message import Origin
 from patchwire.net.connection import Connection
@@ -163,7 +164,12 @@ async def _over_tls(wire: Wire, origin: Origin, tls: TlsSettings, again: Callabl
     from patchwire.tls.context import client_context
     from patchwire.tls.engine import client_engine
 
-    stream = TlsStream(wire, client_engine(client_context(tls), origin.host, origin.port))
+    try:
+        context = client_context(tls, key_log())
+    except BaseException:
+        wire.close()
+        raise
+    stream = TlsStream(wire, client_engine(context, origin.host, origin.port))
     try:
         await stream.handshake()
     except (TlsError, OSError) as error:

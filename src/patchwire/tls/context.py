@@ -5,7 +5,7 @@ Only the sessions beside a client's come and go.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -20,6 +20,8 @@ from patchwire.tls.sessions import Sessions
 from patchwire.tls.verification import fingerprint, information_callback, verify_callback
 
 _VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+KeyLog = Callable[[bytes], None]
+"""Takes one line of a key log (RFC 9850), without its end."""
 _OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
 
 
@@ -41,8 +43,11 @@ class ClientContext:
 
 
 @lru_cache(maxsize=64)
-def client_context(settings: TlsSettings) -> ClientContext:
-    """The context for these settings; equal settings get the same one. SettingsError names the file at fault."""
+def client_context(settings: TlsSettings, key_log: KeyLog | None = None) -> ClientContext:
+    """The context for these settings; equal settings get the same one. SettingsError names the file at fault.
+
+    `key_log` is given the secrets of each connection: with them, whoever has its octets can read what they say.
+    """
     identity = client_identity(settings)
     trusted = trusted_certificates(settings)
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
@@ -55,6 +60,8 @@ def client_context(settings: TlsSettings) -> ClientContext:
     context.set_info_callback(information_callback)
     if identity is not None:
         _use(context, identity, "tls.client_certificate")
+    if key_log is not None:
+        context.set_keylog_callback(lambda _, line: key_log(line))
     return ClientContext(context, trusted, Sessions())
 
 
