@@ -11,6 +11,8 @@ import trio
 from patchwire.http.message import Origin
 
 Handler = Callable[[trio.SocketStream], Awaitable[None]]
+RESET = b"\x01\x00\x00\x00\x00\x00\x00\x00"
+"""SO_LINGER for which closing a socket resets its connection."""
 
 
 def socket_pair() -> tuple[socket.socket, trio.SocketStream]:
@@ -82,5 +84,5 @@ class RequestReader:
 
 def reset(stream: trio.SocketStream) -> None:
     """Close with RST instead of FIN."""
-    stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     stream.socket.close()

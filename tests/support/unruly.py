@@ -24,7 +24,7 @@ from patchwire.net.wire import TcpWire
 from patchwire.tls.context import server_context
 from patchwire.tls.engine import server_engine
 from patchwire.tls.issue import Authority
-from tests.support.peer import RequestReader
+from tests.support.peer import RESET, RequestReader
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 CUTS = ("before", "applied", "head", "body", "idle")
 """Where a connection may be cut: before the change is applied, behind that, within the answer's head, within its body,
 and behind a whole answer that has promised nothing of the kind."""
-RESET = b"\x01\x00\x00\x00\x00\x00\x00\x00"
 
 
 class Manner(Namespace):
