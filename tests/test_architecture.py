@@ -71,6 +71,7 @@ def test_unit_tests_mirror_the_source() -> None:
         "test_canary.py",
         "test_readme.py",
         "test_resumption.py",
+        "test_key_log.py",
         "test_bad_certificates.py",
         "test_certificate_kinds.py",
         "test_interrupted_tokens.py",

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from OpenSSL import SSL
 
-from patchwire import Outcome, PatchwireError, connection_from, outcome_of
+from patchwire import PatchwireError, connection_from, outcome_of
 from patchwire.net import PatchClient
 from tests.support.cut_oracle import Course, Ending
 from tests.support.cutter import Answer, Answering, Cut, Cutter, How, every_cut
@@ -38,7 +38,7 @@ NAMED: dict[str, Any] = {"user": "u", "password": "literal:p"}
 
 @dataclass(frozen=True)
 class Scenario:
-    """The answers of a server to a PATCH, all but the last to one without credentials; settings, and how it is sent."""
+    """The answers of a server to a PATCH, all but the last to one without credentials, settings, how it is sent."""
 
     answers: tuple[Answer, ...]
     settings: dict[str, Any]

@@ -23,8 +23,8 @@ import trio
 
 from tests.support.beside import beside
 from tests.support.octets import EndedError, Head, OctetReader
+from tests.support.peer import RESET
 from tests.support.tls import LOCALHOST
-from tests.support.unruly import RESET
 
 Address = tuple[str, int]
 Framing = Literal["length", "chunked", "close", "none"]
