@@ -23,6 +23,8 @@ from tests.support.batches import BatchFiles, read_lines
 from tests.support.certificates import Authority
 from tests.support.commands import environment, patchwire, running, serving
 from tests.support.consenting import BROWSER
+from tests.support.proxy import Forward, Reply, Seen, scripted_proxy
+from tests.support.proxy import answer as proxy_answer
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
@@ -95,6 +97,21 @@ def test_the_certificates_of_the_readme_are_read_as_they_are_written(tmp_path: P
         (tmp_path / "crm.toml").write_text(settings, "utf-8")
         done = patchwire("send", "crm.toml", "/a", "--body", "{}", cwd=tmp_path, env=variables)
         assert done.returncode == 0, done.stderr
+
+
+def test_the_proxy_of_the_readme_is_asked_once_and_hands_on_what_is_sent(tmp_path: Path) -> None:
+    def script(seen: Seen) -> Reply:
+        is_known = bool(seen.values("proxy-authorization"))
+        return Forward() if is_known else proxy_answer(407, 'Proxy-Authenticate: Basic realm="p"')
+
+    with serving("--create-missing") as url, scripted_proxy(script) as proxy:
+        settings = block("toml", "[proxy]").replace("http://127.0.0.1:3128", proxy.base_url)
+        (tmp_path / "crm.toml").write_text(f'base_url = "{url}"\n{settings}', "utf-8")
+        done = patchwire(
+            "send", "crm.toml", "/a", "--body", "{}", cwd=tmp_path, env=environment(PROXY_PASSWORD="canary")
+        )
+        assert done.returncode == 0, done.stderr
+        assert [seen.target for seen in proxy.seen] == [f"{url}/a"] * 2
 
 
 def test_what_is_left_is_found_and_settled_as_the_readme_says(tmp_path: Path) -> None:
