@@ -33,6 +33,11 @@ from tests.support.certificates import Authority, Issued
 from tests.support.commands import PATCHWIRE, environment, patchwire, serving
 from tests.support.https import https_server
 from tests.support.origins import OK, Origins, batch, document, run, status
+from tests.support.proxy import Forward, Reply, Seen, Tunnel, scripted_proxy
+from tests.support.proxy import answer as proxy_answer
+from tests.support.recording import recording_backend
+from tests.support.tls import AUTHORITY as SERVERS
+from tests.support.tls_backend import tls_backend
 from tests.support.tls_batches import settings as tls_settings
 
 PASSWORD, TOKEN, TEXT = "canary-password-9d1f", "canary-token-52c7", "canary-text-77aa"
@@ -87,6 +92,42 @@ def test_no_planted_secret_is_in_anything_that_a_batch_writes(
     assert case != "accepted" or b"X-Token: ***" in written["stderr"]
     # The server cannot know that these fields of ours are secrets.
     written["server.log"] = written["server.log"].replace(TOKEN.encode(), b"").replace(TEXT.encode(), b"")
+    for name, content in written.items():
+        assert not [canary for canary in CANARIES if canary in content], name
+        assert not SHOWN_PROOF.search(content), name
+
+
+@pytest.mark.parametrize("asked", ['Basic realm="patchwire"', 'Digest realm="patchwire", nonce="n", qop="auth"'])
+@pytest.mark.parametrize("case", ["accepted", "rejected", "of the environment"])
+@pytest.mark.parametrize("tunnels", [False, True], ids=["handed on", "tunnelled"])
+def test_no_password_of_a_proxy_is_in_anything_that_a_batch_writes(
+    tmp_path: Path, tunnels: bool, case: str, asked: str
+) -> None:
+    def script(seen: Seen) -> Reply:
+        if case == "rejected" or not seen.values("proxy-authorization"):
+            return proxy_answer(407, f"Proxy-Authenticate: {asked}")
+        return Tunnel() if seen.method == "CONNECT" else Forward()
+
+    with scripted_proxy(script) as proxy, recording_backend() as (plain, _), tls_backend() as secure:
+        of_file = f'url = "{proxy.base_url}"\nuser = "svc"\npassword = "env:CANARY_PASSWORD"\n'
+        of_environment = case == "of the environment"
+        settings = "[proxy]\n" + ("environment = true\n" if of_environment else of_file)
+        settings += tls_settings() if tunnels else ""
+        (tmp_path / "ca.pem").write_bytes(SERVERS.pem)
+        files = BatchFiles(tmp_path, secure.base_url if tunnels else plain, settings)
+        files.write(people(30))
+        address = proxy.base_url.replace("http://", f"http://svc:{PASSWORD}@")
+        variables = {"CANARY_PASSWORD": PASSWORD}
+        for name in ("http_proxy", "https_proxy"):
+            variables[name] = address if of_environment else ""
+        outputs = ("-v", "--output", files.output, "--failed", files.failed, "--unknown", files.unknown, "--responses")
+        done = patchwire("batch", files.connection, files.records, *outputs, env=environment(**variables))
+        checked = patchwire("check", files.connection, "--connect", "-v", env=environment(**variables))
+    assert done.returncode == (1 if case == "rejected" else 0), done.stderr
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    written |= {"stdout": done.stdout.encode(), "stderr": done.stderr.encode()}
+    written |= {"checked": checked.stdout.encode() + checked.stderr.encode()}
+    assert b"Proxy-Authorization: " in written["stderr"]
     for name, content in written.items():
         assert not [canary for canary in CANARIES if canary in content], name
         assert not SHOWN_PROOF.search(content), name

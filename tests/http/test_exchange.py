@@ -341,6 +341,28 @@ def test_a_response_cut_within_its_head_has_no_head_and_after_it_keeps_it(cut: i
     assert isinstance(last.error, IncompleteResponseError)
 
 
+@pytest.mark.parametrize(
+    ("method", "answer", "opened"),
+    [
+        ("CONNECT", b"HTTP/1.1 200 Connection established\r\n\r\n", True),
+        ("CONNECT", b"HTTP/1.1 204 OK\r\nContent-Length: 5\r\n\r\n", True),
+        ("CONNECT", b"HTTP/1.1 200 OK\r\n\r\nearly", False),
+        ("CONNECT", b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n", False),
+        ("CONNECT", b"HTTP/1.1 200 OK\r\n", False),
+        ("PATCH", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", False),
+    ],
+)
+def test_a_tunnel_is_open_once_connect_was_granted_and_nothing_has_come_behind(
+    method: str, answer: bytes, opened: bool
+) -> None:
+    target = b"example.com:443" if method == "CONNECT" else b"/"
+    exchange = started(Request(method, PATCH.origin, target))
+    assert not exchange.opened_tunnel
+    exchange.receive(answer)
+    assert exchange.opened_tunnel is opened
+    assert not (opened and exchange.reusable)
+
+
 def test_a_tunnel_opens_with_a_2xx_to_connect_and_its_bytes_are_surplus() -> None:
     request = Request("CONNECT", PATCH.origin, b"example.com:443")
     exchange = started(request)

@@ -284,6 +284,14 @@ def test_tls_settings_hold_what_was_read() -> None:
     assert "canary" not in repr(found)
 
 
+def test_who_is_not_to_be_shown_the_client_certificate_is_held_to_what_is_trusted_all_the_same() -> None:
+    mine, trusted = Material("ada.pem", b"a"), (Material("ca.pem", b"b"),)
+    whole = TlsSettings(mine, mine, Secret("canary"), "ada", trusted, Secret("t"), False, "1.3")
+    assert whole.without_client_certificate() == TlsSettings(
+        trust=trusted, trust_password=Secret("t"), system_roots=False, minimum_version="1.3"
+    )
+
+
 def test_a_connection_is_the_same_for_a_journal_whatever_its_certificates_are() -> None:
     assert (
         settings(base_url="https://h").identity

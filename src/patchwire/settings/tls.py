@@ -39,7 +39,7 @@ class TlsSettings(Struct, frozen=True):
 
     def without_client_certificate(self) -> TlsSettings:
         """The same for a peer that is not to be shown it."""
-        return replace(self, client_certificate=None, client_key=None, client_password=None)
+        return replace(self, client_certificate=None, client_key=None, client_password=None, client_alias=None)
 
 
 DEFAULT_TLS = TlsSettings()
