@@ -154,3 +154,51 @@ def test_a_batch_without_the_right_certificate_stops_and_is_applied_once_with_it
     assert [line["outcome"] for line in files.outcomes()] == ["applied"] * 20
     assert [each.target for each in in_order(server.processed)] == [f"/people/{n}" for n in range(20)]
     assert {each.client for each in server.processed} == {"CN=ada"}
+
+
+# --- a certificate for a path alone: Apache asks for it once it has read the request
+
+FOR_A_PATH = "<Location /private>\nSSLVerifyClient require\n</Location>\n"
+RENEGOTIATION = (
+    "the server asked for a second TLS handshake, which is refused: it may want a client certificate for this path"
+    " alone; have it ask for one on the whole virtual host"
+)
+
+
+@pytest.mark.parametrize("shows", [True, False])
+@pytest.mark.parametrize("version", PROTOCOLS)
+@pytest.mark.parametrize("size", [0, 100_000])
+def test_a_certificate_that_is_wanted_for_a_path_alone_is_no_riddle(
+    tmp_path: Path, version: str, shows: bool, size: int
+) -> None:
+    servers, clients = Authority("servers"), Authority("clients")
+    (tmp_path / "ada.pem").write_bytes(clients.issue(client=True, server=False, common_name="ada").combined_pem)
+    with apache_server(
+        tmp_path / "apache",
+        servers.issue("127.0.0.1"),
+        client_authority=clients.pem,
+        verify="none",
+        directives=PROTOCOLS[version] + "\n" + FOR_A_PATH,
+    ) as server:
+        table = 'client_certificate = "ada.pem"' if shows else ""
+        files = tls_batch(tmp_path, server.base_url, servers, table)
+        files.write([{"id": "b", "path": "/private/b", "body": {"x": "y" * size}}])
+        body = json.dumps({"x": "y" * size})
+        (tmp_path / "body.json").write_text(body, "utf-8")
+        sent = patchwire("send", files.connection, "/private/a", "--body", f"@{tmp_path / 'body.json'}")
+        batch = patchwire("batch", files.connection, files.records, "--output", files.output)
+        public = patchwire("send", files.connection, "/public", "--body", "{}")
+    assert public.returncode == 0, public.stderr
+    (line,) = without_traceback(sent)
+    (outcome,) = files.outcomes()
+    if version == "1.3":
+        # We offer no authentication behind the handshake, so Apache does not ask: it answers, and says why.
+        assert line == "patchwire: rejected: 403 Forbidden"
+        assert "Cannot perform Post-Handshake Authentication" in sent.stdout
+        assert (outcome["outcome"], outcome["status"], sent.returncode, batch.returncode) == ("rejected", 403, 1, 1)
+    else:
+        # It breaks the connection where its second handshake is refused: that it has not acted, nothing proves.
+        assert line == f"patchwire: unknown: {server.base_url}: {RENEGOTIATION}"
+        assert (outcome["outcome"], sent.returncode, batch.returncode) == ("unknown", 3, 3)
+        assert outcome["error"] == f"{server.base_url}: {RENEGOTIATION}"
+    assert [each.target for each in server.processed] == ["/public"]

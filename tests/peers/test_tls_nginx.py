@@ -17,6 +17,7 @@ from tests.support.tls_batches import change, tls_batch
 
 pytestmark = [needs_nginx, pytest.mark.peer]
 
+NO_CERTIFICATE = "the server asked for a client certificate, and there is none to show (tls.client_certificate)"
 LOGGED = re.compile(r'"PATCH (\S+) HTTP/1.1" (\d+) ')
 PROTOCOLS = {"1.2": "ssl_conf_command MaxProtocol TLSv1.2;", "1.3": "ssl_conf_command MinProtocol TLSv1.3;"}
 SERVERS, CLIENTS = Authority("servers"), Authority("clients")
@@ -107,13 +108,21 @@ def test_without_the_right_certificate_every_record_is_rejected_with_400(
         assert done.returncode == 1, done.stderr
         assert {(line["outcome"], line["status"]) for line in files.outcomes()} == {("rejected", 400)}
         assert len(files.outcomes()) == 40
+        told = None if which == "foreign" else NO_CERTIFICATE
+        # A resumed handshake asks for no certificate, so behind one there is nothing to tell.
+        assert told in {line["error"] for line in files.outcomes()} <= {told, None}
+        sent = patchwire("send", files.connection, "/a", "--body", "{}")
+        assert sent.returncode == 1
+        assert "SSL certificate" in sent.stdout  # nginx's own words, of which nothing is guessed
+        (line,) = without_traceback(sent)
+        assert line == "patchwire: rejected: 400 Bad Request" + ("" if told is None else f"; {told}")
         change(files, server.base_url, 'client_certificate = "ada.pem"')
         (tmp_path / "ada.pem").write_bytes(ADA.combined_pem)
         again = patchwire("batch", files.connection, files.failed, "--summary", "json")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["applied"] == 40
     paths = [record["path"] for record in people(40)]
-    assert logged(server) == sorted([(path, 400) for path in paths] + [(path, 200) for path in paths])
+    assert logged(server) == sorted([(path, 400) for path in [*paths, "/a"]] + [(path, 200) for path in paths])
 
 
 def test_a_connection_that_nginx_closes_after_each_few_requests_costs_no_outcome(tmp_path: Path) -> None:

@@ -198,10 +198,11 @@ class TlsEngine:
         if alert is None:
             return TlsError(f"TLS broke: {reason}")
         # A handshake that resumes asks for no certificate (RFC 8446 section 4.3.2): the alert is about something else.
-        refuses = alert in REFUSALS and self.version == "TLSv1.3" and not self.resumed
+        is_refusal = alert in REFUSALS and not self.resumed
         # The words are for a client; a server has nothing to mend.
-        said = f"the peer ended TLS: {alert}" if self._verification is None else in_words(alert)
-        return TlsError(said, refuses_handshake=refuses)
+        is_plain = self._verification is None or (alert in REFUSALS and self.resumed)
+        said = f"the peer ended TLS: {alert}" if is_plain else in_words(alert)
+        return TlsError(said, refuses_handshake=is_refusal and self.version == "TLSv1.3")
 
 
 def _reason(error: SSL.Error) -> str:
