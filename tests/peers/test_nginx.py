@@ -3,13 +3,19 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 
+from patchwire import connection_from
+from patchwire.net import PatchClient
 from tests.support.batches import BatchFiles
 from tests.support.commands import patchwire
-from tests.support.nginx import needs_nginx, nginx_server
+from tests.support.nginx import needs_nginx, nginx_server, tls_directives
+from tests.support.tls import AUTHORITY, LOCALHOST
 
 LOGGED = re.compile(r'"PATCH (\S+) HTTP/1.1" (\d+) ')
 LOCATIONS = """
@@ -87,6 +93,39 @@ def test_a_body_over_nginx_limit_is_refused_early_and_the_refusal_is_not_lost(tm
         done = patchwire("batch", files.connection, files.records, "--output", files.output, "--summary", "json")
     assert done.returncode == 1, done.stderr
     assert [line["status"] for line in files.outcomes()] == [413] * 20
+
+
+@needs_nginx
+@pytest.mark.peer
+@pytest.mark.parametrize("over", ["TCP", "TLS", "a Unix socket"])
+def test_a_body_of_any_kind_over_nginx_limit_is_refused_early_and_the_refusal_is_not_lost(
+    over: str, tmp_path: Path
+) -> None:
+    locations = "client_max_body_size 1k; lingering_close off; location / { proxy_pass http://127.0.0.1:1; }"
+    data: dict[str, Any] = {"tls": {"trust": ["ca"], "system_roots": False}} if over == "TLS" else {}
+    directory = tmp_path / "nginx"
+    if over == "a Unix socket":
+        locations = f"listen unix:{directory}/s; {locations}"
+    (tmp_path / "body").write_bytes(b"x" * 5_000_000)
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        for _ in range(100):
+            yield b"x" * 50_000
+
+    async def main(url: str) -> None:
+        async with PatchClient(connection_from({"base_url": url, **data}, files={"ca": AUTHORITY.pem})) as client:
+            for body in (
+                {"file": tmp_path / "body"},
+                {"body": b"x" * 5_000_000},
+                {"body": pieces},
+                {"body": pieces()},
+            ):
+                response = await client.patch("/x", media_type="application/octet-stream", **body)
+                assert (response.status, response.error) == (413, None)
+
+    tls = tls_directives(directory, LOCALHOST) if over == "TLS" else None
+    with nginx_server(directory, locations=locations, tls=tls) as server:
+        trio.run(main, f"unix:{directory}/s" if over == "a Unix socket" else server.base_url)
 
 
 @needs_nginx
