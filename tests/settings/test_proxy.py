@@ -166,6 +166,13 @@ def test_certificates_have_a_use_where_a_proxy_is_spoken_to_over_tls() -> None:
         connection_from({"base_url": "http://h", "tls": {"minimum_version": "1.3"}, "proxy": {"url": "http://squid"}})
 
 
+def test_credentials_for_a_proxy_are_no_field_that_the_server_would_see() -> None:
+    with pytest.raises(
+        SettingsError, match=r"headers\.Proxy-Authorization: is for a proxy alone; expected proxy\.user"
+    ):
+        connection_from({"base_url": "https://h", "headers": {"Proxy-Authorization": "literal:Basic x"}})
+
+
 def test_a_proxy_can_be_overridden_and_keeps_the_use_of_certificates() -> None:
     data = {
         "base_url": "https://h",

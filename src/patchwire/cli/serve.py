@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -29,6 +28,7 @@ from patchwire.net.server import Application
 from patchwire.net.server import serve as serve_app
 from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog
+from patchwire.run.signals import heeded
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
@@ -189,7 +189,7 @@ async def take_signals(
     closing: trio.Event, scope: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """The first SIGINT or SIGTERM lets what is under way be answered, the second ends it."""
-    taken = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
+    taken = heeded("SIGINT", "SIGTERM")
     if not taken:
         task_status.started()
         return

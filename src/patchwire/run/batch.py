@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -53,6 +52,7 @@ from patchwire.run.pacer import Pacer
 from patchwire.run.precondition import Preconditions
 from patchwire.run.reports import Reports
 from patchwire.run.sender import Sender
+from patchwire.run.signals import heeded
 from patchwire.run.worker import Delivering, Worker
 from patchwire.settings.connection import ConnectionSettings
 
@@ -292,7 +292,7 @@ class _Run:
         on_signal: Callable[[], None],
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        taken = _signals_taken()
+        taken = heeded("SIGINT", "SIGTERM", "SIGHUP")
         if not taken:
             task_status.started()
             return
@@ -305,12 +305,6 @@ class _Run:
                     self.interrupted = True
                     self.dispatcher.finish()
                     on_signal()
-
-
-def _signals_taken() -> list[int]:
-    """Those that end a run, but for what nohup or a shell's background job ignores from the start."""
-    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]  # Windows has no SIGHUP
-    return [number for number in numbers if number is not None and signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _refuse_foreign_files(options: BatchOptions) -> None:

@@ -16,6 +16,7 @@ from patchwire.settings.secret import reference_of
 from patchwire.settings.written import ConnectionFile, DigestSettings, TlsFile
 
 AUTHORIZATION = "authorization"
+PROXY_AUTHORIZATION = "proxy-authorization"
 WITHOUT_USER = {
     "none": 'expected "basic" or "digest"',
     "oauth2": "the password grant has oauth2.username and oauth2.password",
@@ -126,6 +127,8 @@ def _check_header(place: str, connection: ConnectionFile, name: str, text: str) 
         raise SettingsError(
             place, f"headers.{name}: belongs to each record, as its member {OF_A_RECORD[name.lower()]}"
         )
+    if name.lower() == PROXY_AUTHORIZATION:
+        raise SettingsError(place, f"headers.{name}: is for a proxy alone; expected proxy.user and proxy.password")
     if sum(each.lower() == name.lower() for each in connection.headers) > 1:
         raise SettingsError(place, f"headers.{name}: stands twice, in another case")
     if name.lower() in SECRET_FIELDS:
