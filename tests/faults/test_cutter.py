@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
+from msgspec import structs
 from OpenSSL import SSL
 
 from patchwire import PatchwireError, connection_from, outcome_of
+from patchwire.http.message import Origin
 from patchwire.net import PatchClient
 from tests.support.cut_oracle import Course, Ending
-from tests.support.cutter import Answer, Answering, Cut, Cutter, How, every_cut
+from tests.support.cutter import Answer, Answering, Cut, Cutter, Mark, by_turns, every_cut
 from tests.support.peer import listening
 from tests.support.tls import AUTHORITY, serving_as
 
@@ -38,7 +40,7 @@ NAMED: dict[str, Any] = {"user": "u", "password": "literal:p"}
 
 @dataclass(frozen=True)
 class Scenario:
-    """The answers of a server to a PATCH, all but the last to one without credentials, settings, how it is sent."""
+    """The answers of a server to a PATCH, the last of them to credentials where there are two; what its client is."""
 
     answers: tuple[Answer, ...]
     settings: dict[str, Any]
@@ -75,6 +77,10 @@ class Trial:
     def __init__(self, scenario: Scenario, version: str = "") -> None:
         self._scenario = scenario
         self._version = version
+        data = {"base_url": f"http{'s' * bool(version)}://127.0.0.1", "limits": LIMITS, **scenario.settings}
+        if version:
+            data["tls"] = {"trust": ["ca"], "system_roots": False}
+        self._settings = connection_from(data, files={"ca": AUTHORITY.pem})
         self._context = serving_as(SERVER) if version else None
         if self._context is not None:
             self._context.set_min_proto_version(CONTEXTS[version])
@@ -96,11 +102,8 @@ class Trial:
 
     async def _sent(self, cutter: Cutter) -> Ending:
         async with listening(cutter) as origin:
-            base_url = f"http{'s' * bool(self._version)}://127.0.0.1:{origin.port}"
-            data = {"base_url": base_url, "limits": LIMITS, **self._scenario.settings}
-            if self._version:
-                data["tls"] = {"trust": ["ca"], "system_roots": False}
-            async with PatchClient(connection_from(data, files={"ca": AUTHORITY.pem})) as client:
+            here = Origin(self._settings.origin.scheme, origin.host, origin.port)
+            async with PatchClient(structs.replace(self._settings, origin=here)) as client:
                 try:
                     body: Any = streamed if self._scenario.streams else b'{"name":"x"}'
                     response = await client.patch("/people/1", body=body, media_type="application/merge-patch+json")
@@ -109,12 +112,12 @@ class Trial:
                 return Ending(outcome_of(response), response.status, response.error is not None)
 
 
-def faults(trial: Trial, hows: Sequence[How]) -> tuple[list[str], int]:
-    """All that is wrongly said, whichever octet is the last, and how many there were."""
+def faults(trial: Trial, cuts_of: Callable[[Course], list[Cut]]) -> tuple[list[str], int]:
+    """All that is wrongly said where it is cut there, and how many cuts there were."""
 
     async def main() -> tuple[list[str], int]:
         course = await trial.rehearsed()
-        cuts = every_cut(course.marks, hows)
+        cuts = cuts_of(course)
         found = []
         limiter = trio.CapacityLimiter(AT_ONCE)
 
@@ -133,8 +136,62 @@ def faults(trial: Trial, hows: Sequence[How]) -> tuple[list[str], int]:
     return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
 
 
+@pytest.fixture
+def no_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers come and go on the same ports: a session of a former one would make a handshake unlike the rehearsed."""
+    monkeypatch.setattr("patchwire.tls.sessions.Sessions.keep", lambda *_, **__: None)
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_whichever_octet_is_the_last_on_tcp_the_outcome_is_the_one_that_is_known(name: str) -> None:
-    wrong, number = faults(Trial(SCENARIOS[name]), list(How))
+    wrong, number = faults(Trial(SCENARIOS[name]), lambda course: every_cut(course.marks))
     assert wrong == []
     assert number > 400
+
+
+@pytest.mark.usefixtures("no_sessions")
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("content-length", "TLSv1.2"),
+        ("content-length", "TLSv1.3"),
+        ("close-delimited", "TLSv1.2"),
+        ("close-delimited", "TLSv1.3"),
+        ("chunked", "TLSv1.3"),
+    ],
+)
+def test_whichever_octet_is_the_last_behind_a_tls_handshake_the_outcome_is_the_one_that_is_known(
+    name: str, version: str
+) -> None:
+    wrong, number = faults(
+        Trial(SCENARIOS[name], version), lambda course: every_cut(course.marks, behind=course.handshake)
+    )
+    assert wrong == []
+    assert number > 400
+
+
+@pytest.mark.usefixtures("no_sessions")
+def test_a_challenge_that_is_cut_behind_any_octet_on_tls_is_answered_elsewhere_once_its_head_is_whole() -> None:
+    """Behind each octet in one of the three ways, by turns."""
+    trial = Trial(SCENARIOS["digest"], "TLSv1.3")
+    wrong, number = faults(trial, lambda course: by_turns(course.handshake, course.marks[-1]))
+    assert wrong == []
+    assert number > 400
+
+
+@pytest.mark.usefixtures("no_sessions")
+@pytest.mark.parametrize("version", CONTEXTS)
+def test_a_tls_handshake_that_is_cut_behind_any_octet_has_sent_nothing_until_the_clients_part_is_done(
+    version: str,
+) -> None:
+    """Behind each octet in one of the three ways, by turns. From the client's last octet of it on nobody knows whether
+    the server got the request, unless nothing of that had left.
+    """
+
+    def cuts(course: Course) -> list[Cut]:
+        hello = course.marks[0].read if version == "TLSv1.2" else 0  # it is the same for both
+        return by_turns(Mark("nothing", hello, 0), course.handshake)
+
+    wrong, number = faults(Trial(SCENARIOS["content-length"], version), cuts)
+    assert wrong == []
+    assert number > 1000

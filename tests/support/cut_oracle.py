@@ -36,6 +36,11 @@ class Course:
     version: str = ""
     """Of TLS, where it runs over that."""
 
+    @property
+    def handshake(self) -> Mark:
+        """Its end, tickets included."""
+        return self._marked("flight")[-1]
+
     def allowed(self, cut: Cut, seen: int) -> set[Ending]:
         """What may be told where it is cut there, and so many octets had come to the server in all."""
         flights = self._marked("flight")
@@ -46,7 +51,8 @@ class Course:
     def _in_handshake(self, cut: Cut, seen: int) -> set[Ending]:
         # In TLS 1.3 the client has done its part once it has the server's first flight, in 1.2 with the last.
         enough = self._marked("flight")[0 if self.version == "TLSv1.3" else -1]
-        if (cut.sent is None and (cut.read or 0) <= enough.read) or (cut.sent is not None and cut.sent < enough.sent):
+        too_early = cut.sent < enough.sent if cut.sent is not None else (cut.read or 0) <= enough.read
+        if too_early:
             return {NOT_SENT}
         arrived = seen >= self._marked("request")[0].read
         return {UNKNOWN} if arrived else {UNKNOWN, NOT_SENT}

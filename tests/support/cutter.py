@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from itertools import cycle
 from typing import Final
 
 import trio
@@ -215,13 +216,7 @@ class _Channel:
     async def request(self) -> bytes | None:
         """The head of the next request, whose body has come too; None where the client has closed."""
         while (size := _request_size(self._buffer)) is None:
-            data = await self._line.receive()
-            if self._engine is not None:
-                self._engine.feed(data)
-                plain = self._engine.read()
-                if plain is None:
-                    continue
-                data = plain
+            data = await self._receive()
             if not data:
                 return None
             self._buffer += data
@@ -241,6 +236,13 @@ class _Channel:
         if self._engine is not None:
             self._engine.close()
             self._flush()
+
+    async def _receive(self) -> bytes:
+        if self._engine is None:
+            return await self._line.receive()
+        while (data := self._engine.read()) is None:  # it may have come with the end of the handshake
+            self._engine.feed(await self._line.receive())
+        return data
 
     def _flush(self) -> bool:
         """Send what TLS has to say; whether it had anything."""
@@ -268,8 +270,19 @@ def _request_size(data: bytes) -> int | None:
     return size if len(data) >= size else None
 
 
-def every_cut(marks: Sequence[Mark], hows: Sequence[How]) -> list[Cut]:
-    """A cut behind each octet of a conversation that has gone so when nobody cut it."""
-    last = marks[-1]
-    read = [Cut(how, read=octets) for how in hows for octets in range(1, last.read + 1)]
-    return read + [Cut(how, sent=octets) for how in hows for octets in range(1, last.sent + 1)]
+def every_cut(marks: Sequence[Mark], behind: Mark | None = None) -> list[Cut]:
+    """In each way, behind each octet of a conversation that goes so where nobody cuts it; or those behind a mark."""
+    start = Mark("nothing", 0, 0) if behind is None else behind
+    return [cut for how in How for cut in _cuts(start, marks[-1], [how])]
+
+
+def by_turns(start: Mark, end: Mark) -> list[Cut]:
+    """Behind each octet between two marks, in each way by turns."""
+    return _cuts(start, end, list(How))
+
+
+def _cuts(start: Mark, end: Mark, hows: Sequence[How]) -> list[Cut]:
+    turns = cycle(hows)
+    return [Cut(next(turns), read=octets) for octets in range(start.read + 1, end.read + 1)] + [
+        Cut(next(turns), sent=octets) for octets in range(start.sent + 1, end.sent + 1)
+    ]
