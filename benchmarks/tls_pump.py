@@ -2,6 +2,7 @@
 
 An exchange is a request of 400 octets out and a response of 250 in; a bulk one has a megabyte. Only what the client
 does is timed: encrypt and hand out, take in and decrypt. The rounds are interleaved; both talk to the same server.
+Then the same over TCP, under trio, beside trio's SSLStream; and what handshakes cost, whole and resumed.
 """
 
 import argparse
@@ -12,9 +13,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import tls_handshakes, tls_streams
 from OpenSSL import SSL
 
 from patchwire.net.sources import now
@@ -97,13 +100,16 @@ class StandardLibrary:
         self.incoming.write(data)
 
 
-Maker = Callable[[Authority], "Patchwire | StandardLibrary"]
-CLIENTS: dict[str, Maker] = {"patchwire": Patchwire, "ssl": StandardLibrary}
+Client = TypeVar("Client", bound="Patchwire | StandardLibrary")
+CLIENTS: dict[str, Callable[[Authority], Patchwire | StandardLibrary]] = {
+    "patchwire": Patchwire,
+    "ssl": StandardLibrary,
+}
 
 
 def connected(
-    make: Maker, authority: Authority, context: SSL.Context
-) -> tuple["Patchwire | StandardLibrary", TlsEngine]:
+    make: Callable[[Authority], Client], authority: Authority, context: SSL.Context
+) -> tuple[Client, TlsEngine]:
     """Both ends, the handshake done and the session tickets read."""
     client, server = make(authority), server_engine(context)
     done = False
@@ -127,7 +133,7 @@ def server_says(server: TlsEngine, data: bytes) -> bytes:
     return server.outgoing()
 
 
-def timed(client: "Patchwire | StandardLibrary", server: TlsEngine, sizes: tuple[int, int], exchanges: int) -> float:
+def timed(client: Patchwire | StandardLibrary, server: TlsEngine, sizes: tuple[int, int], exchanges: int) -> float:
     """Seconds that the client's part of an exchange takes, on average."""
     request, response = b"q" * sizes[0], b"a" * sizes[1]
     spent = 0.0
@@ -190,7 +196,11 @@ def main() -> None:
         spread = f"{min(seen) * 1e6:.1f}-{max(seen) * 1e6:.1f}"
         print(f"{kind:>9}  {name:<10}  {statistics.median(seen) * 1e6:>10.1f}  {spread:>17}  {ratio:>6.2f}")
     counted = ", ".join(f"{name} {count}" for name, count in sorted(calls(authority, context).items()))
-    print(f"calls into OpenSSL for one small exchange: {counted}")
+    print(f"calls into OpenSSL for one small exchange: {counted}\n")
+    # Many short rounds: whatever else the machine does meets all alike.
+    tls_streams.compare(authority, 5 * options.rounds, options.exchanges // 20)
+    print()
+    tls_handshakes.compare(authority, options.rounds, options.exchanges // 50)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -385,3 +386,29 @@ def test_a_certificate_for_servers_only_is_refused_as_a_clients() -> None:
     converse(client, server)
     assert client.fault is not None
     assert client.fault.refuses_handshake
+
+
+def test_a_small_exchange_takes_one_call_into_openssl_for_each_of_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, server = (end.engine for end in connected())
+    server.write(b"first")  # with it come the tickets
+    client.feed(server.outgoing())
+    assert client.read() == b"first"
+    called: list[str] = []
+    for name in ("send", "bio_read", "bio_write", "recv"):
+
+        def counted(*arguments: Any, name: str = name, call: Any = getattr(SSL.Connection, name)) -> Any:
+            called.append(name)
+            return call(*arguments)
+
+        monkeypatch.setattr(SSL.Connection, name, counted)
+    client.write(b"q" * 400)
+    request = client.outgoing()
+    assert called == ["send", "bio_read"]
+    server.feed(request)
+    assert server.read() == b"q" * 400
+    server.write(b"a" * 250)
+    answer = server.outgoing()
+    called.clear()
+    client.feed(answer)
+    assert client.read() == b"a" * 250
+    assert called == ["bio_write", "recv"]

@@ -131,9 +131,10 @@ class TlsStream(trio.abc.HalfCloseableStream):
         """Encrypt and send all of it."""
         with self._alone("sending"), self._translated():
             await trio.lowlevel.checkpoint()
-            await self.handshake()
+            await self._be_established()
             rest = memoryview(data)
-            await self._flush_all()
+            if not self._is_clear:
+                await self._flush_all()
             while rest:
                 self._check_open()
                 self.put(rest[:PIECE])
@@ -144,7 +145,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         """Wait until the kernel would take something."""
         with self._alone("sending"), self._translated():
             await trio.lowlevel.checkpoint()
-            await self.handshake()
+            await self._be_established()
             await self._flush_all()
             await self._wire.wait_writable()
 
@@ -155,7 +156,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
             if self._ended:
                 return
             with self._translated():
-                await self.handshake()
+                await self._be_established()
                 self._ended = True
                 self.engine.close()
                 await self._flush_all()
@@ -165,25 +166,27 @@ class TlsStream(trio.abc.HalfCloseableStream):
         if max_bytes is not None and operator.index(max_bytes) < 1:
             raise ValueError("max_bytes must be at least 1")
         with self._alone("receiving"), self._translated(sending=False):
-            await trio.lowlevel.checkpoint()
-            await self.handshake()
-            while not self._plaintext:
+            await self._be_established()
+            await trio.lowlevel.checkpoint_if_cancelled()
+            plaintext = self._plaintext or self.receive()
+            if plaintext is not None:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            while plaintext is None:
+                await self.wait_readable()
+                self._check_open()
                 plaintext = self.receive()
-                if plaintext == b"":
-                    return b""
-                if plaintext is None:
-                    await self.wait_readable()
-                    self._check_open()
-                else:
-                    self._plaintext = plaintext
-            piece = self._plaintext[:max_bytes]
-            self._plaintext = self._plaintext[len(piece) :]
+            piece = plaintext[:max_bytes]
+            self._plaintext = plaintext[len(piece) :]
             return piece
 
     async def aclose(self) -> None:
         """Close it; cancelled or not."""
         self.close()
         await trio.lowlevel.checkpoint()
+
+    async def _be_established(self) -> None:
+        if not self.engine.established:  # else the lock would cost a checkpoint each time
+            await self.handshake()
 
     def _read(self) -> bytes | None:
         try:
