@@ -6,11 +6,13 @@ import trio
 from patchwire import connection_from, request_to
 from patchwire.errors import ConnectError
 from patchwire.http.message import Origin
+from patchwire.net.connection import Connection
 from patchwire.net.deadlines import Deadlines
 from patchwire.net.elsewhere import Elsewhere
 from patchwire.net.opening import Opener
 from patchwire.settings.tls import TlsSettings
 from tests.support.certificates import Authority
+from tests.support.peer import listening
 
 AUTHORITY = Authority()
 ADA = AUTHORITY.issue("svc", client=True, server=False)
@@ -61,3 +63,28 @@ def test_whom_authentication_asks_is_shown_the_client_certificate(monkeypatch: p
     assert isinstance(reply.error, ConnectError)
     ((origin, tls_there),) = opened
     assert (str(origin), tls_there) == ("https://as", settings.tls)
+
+
+def test_what_is_closed_while_it_connects_sends_nothing() -> None:
+    settings = connection_from({"base_url": "http://home"})
+    sent: list[bytes] = []
+
+    async def peer(stream: trio.SocketStream) -> None:
+        sent.append(await stream.receive_some())
+
+    class Slow(Opener):
+        async def open(self, origin: Origin | None = None, tls: TlsSettings | None = None) -> Connection:
+            connection = await super().open(origin, tls)
+            away.close()
+            return connection
+
+    async def main() -> None:
+        async with listening(peer) as origin:
+            with trio.fail_after(10), pytest.raises(trio.ClosedResourceError):
+                await away.exchange(request_to("PATCH", f"{origin}/x", body=b"{}"))
+            while not sent:
+                await trio.sleep(0.01)
+
+    away = Elsewhere(settings, Slow(settings), Deadlines(1.0))
+    trio.run(main)
+    assert sent == [b""]

@@ -367,6 +367,17 @@ def test_cancelled_at_every_checkpoint_a_client_behind_a_proxy_is_whole() -> Non
             assert open_descriptors() - before == set()
 
 
+def test_a_proxy_that_asks_once_where_there_is_no_password_is_no_reason_to_hold_back_the_servers_own() -> None:
+    mine: dict[str, Any] = {"authentication": "basic", "user": "me", "password": "literal:m", "preemptive": True}
+
+    async def job(address: str, url: str) -> list[int]:
+        async with client(address, url, **mine) as one:
+            return [(await one.patch(f"/a{number}", json={})).status for number in range(2)]
+
+    with recording_backend() as (url, _), scripted_proxy(in_turn(answer(407, BASIC))) as proxy:
+        assert run(lambda: job(proxy.base_url, url)) == [407, 200]
+
+
 # --- a batch
 
 

@@ -9,6 +9,7 @@ import trio
 
 from patchwire import connection_from
 from patchwire.auth.flow import Authentication, FlowResult, Send
+from patchwire.auth.role import SERVER, Role
 from patchwire.http.message import Request, Response
 from patchwire.net.body import BodySource
 from patchwire.net.connection import Connection, Reply
@@ -79,7 +80,8 @@ class Courier:
 async def couriers(authentication: Authentication, address: str, count: int) -> AsyncIterator[list[Courier]]:
     """Yield couriers to `address`, a URL, who share their credentials."""
     settings = connection_from({"base_url": address, "limits": {"read_timeout": READ_TIMEOUT}})
-    performer = Performer(authentication, carries_credentials=True)
+    role: Role = getattr(authentication, "role", SERVER)
+    performer = Performer(authentication, carries_credentials=True, role=role)
     deadlines = Deadlines(READ_TIMEOUT)
     watch = trio.CancelScope()
 

@@ -394,13 +394,16 @@ def test_a_small_exchange_takes_one_call_into_openssl_for_each_of_its_steps(monk
     client.feed(server.outgoing())
     assert client.read() == b"first"
     called: list[str] = []
-    for name in ("send", "bio_read", "bio_write", "recv"):
 
-        def counted(*arguments: Any, name: str = name, call: Any = getattr(SSL.Connection, name)) -> Any:
+    def counting(name: str, call: Any) -> Any:
+        def counted(*arguments: Any) -> Any:
             called.append(name)
             return call(*arguments)
 
-        monkeypatch.setattr(SSL.Connection, name, counted)
+        return counted
+
+    for name in ("send", "bio_read", "bio_write", "recv"):
+        monkeypatch.setattr(SSL.Connection, name, counting(name, getattr(SSL.Connection, name)))
     client.write(b"q" * 400)
     request = client.outgoing()
     assert called == ["send", "bio_read"]

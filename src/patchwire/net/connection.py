@@ -280,7 +280,8 @@ class Connection:
             while not wire.flush():
                 await wire.wait_writable()
                 self.deadline = patience.taking(trio.current_time())
-            self.deadline = patience.filling()
+            if exchange.state is State.SENDING:  # else the answer has begun, and is waited for
+                self.deadline = patience.filling()
             piece = await anext(pieces, None)
             self.deadline = patience.taking(trio.current_time())
             if piece is None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import trio
 
 from patchwire.auth.flow import FlowResult, Send
-from patchwire.auth.role import PROXY
+from patchwire.auth.role import PROXY, SERVER, Role
 from patchwire.errors import CredentialsRejectedError
 
 
 class CredentialsGate:
     """Shared by all who send them. Once the server has accepted the credentials it costs a look at a flag."""
 
-    def __init__(self, *, needed: bool) -> None:
+    def __init__(self, *, needed: bool, role: Role = SERVER) -> None:
         self._open = not needed
+        self._field = role.credentials.lower()
         self._rejected = 0
         self._lock = trio.Lock()
 
@@ -40,7 +41,7 @@ class CredentialsGate:
 
     def lets_through(self, step: Send) -> bool:
         """Whether the step may go side by side with others: it has no credentials, or they are known to be good."""
-        return self._open or not carries_credentials(step)
+        return self._open or not self.is_shown_by(step)
 
     def leave(self, result: FlowResult | None) -> None:
         """Let the next go. `result` is what became of the conversation, if it has come to an end."""
@@ -53,8 +54,6 @@ class CredentialsGate:
         self._open = False
         self._rejected = status
 
-
-def carries_credentials(step: Send) -> bool:
-    """Whether the step's request has credentials of any scheme."""
-    request = step.request
-    return request.header(b"authorization") is not None or request.header(b"proxy-authorization") is not None
+    def is_shown_by(self, step: Send) -> bool:
+        """Whether the step's request has the credentials of any scheme that are for who is asked here."""
+        return step.request.header(self._field) is not None

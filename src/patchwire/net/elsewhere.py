@@ -82,6 +82,9 @@ class Elsewhere:
         if self._is_closed:
             raise trio.ClosedResourceError("this client is closed")
         connection = await self._opener.open(origin, tls)
+        if self._is_closed:  # meanwhile: nobody watches its deadlines any more
+            connection.close()
+            raise trio.ClosedResourceError("this client is closed")
         self._deadlines.add(connection)
         self._open.add(connection)
         return connection

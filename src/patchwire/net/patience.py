@@ -65,7 +65,7 @@ class Patience:
         that it does not take, where that has a limit of its own.
         """
         part = self._part
-        if part == "" or (part == "write" and not answered and self._timeouts.write is not None):
+        if not answered and (part == "" or (part == "write" and self._timeouts.write is not None)):
             return deadline
         self._part = "read"
         return min(now + self._read, self._answer_by)

@@ -23,13 +23,14 @@ from patchwire.auth.flow import (
     Wait,
 )
 from patchwire.auth.quoting import SECRET_FIELDS
+from patchwire.auth.role import SERVER, Role
 from patchwire.errors import LocalProtocolError, Sent, UnprovenResponseError
 from patchwire.http.message import Request, Response
 from patchwire.http.redirects import FOLLOWABLE, Redirects, redirected
 from patchwire.net.aside import Aside
 from patchwire.net.body import BodySource
 from patchwire.net.connection import Reply
-from patchwire.net.credentials import CredentialsGate, carries_credentials
+from patchwire.net.credentials import CredentialsGate
 from patchwire.net.sources import now
 from patchwire.net.wire_log import WireLog, printable, time_of
 
@@ -57,10 +58,11 @@ class Performer:
         redirects: Redirects | None = None,
         secret_fields: Collection[bytes] = (),
         wire_log: WireLog | None = None,
+        role: Role = SERVER,
     ) -> None:
         self._authentication = authentication
         self._aside = Aside.that_asks_nobody() if aside is None else aside
-        self._gate = CredentialsGate(needed=carries_credentials)
+        self._gate = CredentialsGate(needed=carries_credentials, role=role)
         self._redirects = redirects
         self._secret_fields = frozenset({*SECRETS, *secret_fields})
         self._wire_log = wire_log
@@ -217,7 +219,7 @@ class _Conversation:
     def end(self, result: FlowResult | None) -> None:
         """`result` is there where the flow has come to its end."""
         step = self._step
-        if result is not None and result.refusal is not None and step is not None and carries_credentials(step):
+        if result is not None and result.refusal is not None and step is not None and self._gate.is_shown_by(step):
             self._gate.reject(result.response.status)
         if self._alone:
             self._gate.leave(result)

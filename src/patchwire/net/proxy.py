@@ -8,6 +8,7 @@ import msgspec
 
 from patchwire.auth.flow import Send
 from patchwire.auth.proxy import ProxyAuthentication
+from patchwire.auth.role import PROXY
 from patchwire.errors import ConnectError, CredentialsRejectedError, PatchwireError
 from patchwire.http.message import Origin, Request
 from patchwire.net.body import BodySource
@@ -29,6 +30,7 @@ class ProxySession:
             ProxyAuthentication(credentials, cnonce, proxy.authentication),
             carries_credentials=credentials is not None,
             wire_log=wire_log,
+            role=PROXY,
         )
 
     async def forward(
