@@ -100,7 +100,7 @@ def test_the_log_shows_requests_and_responses_without_secrets() -> None:
         assert process.stderr is not None
         url = json.loads(process.stdout.readline())["listening"]
         httpx.patch(f"{url}/a", headers=MERGE | {"Authorization": "canary"}, content=b"{}")
-        process.send_signal(2)
+        process.terminate()
         with process.stderr as stderr:
             said = stderr.read().decode()
     assert "< PATCH /a\n" in said
