@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, x25519
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -22,8 +23,10 @@ from hypothesis import strategies as st
 from patchwire.auth.secret import Secret
 from patchwire.errors import SettingsError
 from patchwire.settings.tls import Material, TlsSettings
+from patchwire.tls.identity import is_for_its_host_only
 from patchwire.tls.material import Identity, client_identity, trusted_certificates
 from tests.support.certificates import Authority, self_signed
+from tests.support.jks import jks
 from tests.support.reissued import reissued
 
 ROOT = Authority("root")
@@ -448,6 +451,26 @@ def test_every_certificate_of_every_trusted_file_is_trusted_whatever_its_form() 
     authorities = [ROOT, LOWER, ROOT, UPPER]
     assert trusted[:4] == [each.certificate for each in authorities]
     assert trusted[4:] == [BOB.certificate, *BOB.chain]
+
+
+@pytest.mark.parametrize("form", ["PEM", "PKCS#12", "JKS"])
+def test_a_root_that_names_the_serial_number_0_as_its_issuers_is_trusted_without_a_warning(form: str) -> None:
+    # As some roots do that every system has; the tests' settings make an error of a warning.
+    names = [x509.DirectoryName(ROOT.certificate.subject)]
+    old = x509.AuthorityKeyIdentifier(b"id", names, 0)
+    builder = x509.CertificateBuilder(
+        ROOT.certificate.subject, ROOT.certificate.subject, ROOT.key.public_key(), 1,
+        ROOT.certificate.not_valid_before_utc, ROOT.certificate.not_valid_after_utc,
+    )  # fmt: skip
+    certificate = builder.add_extension(old, critical=False).sign(ROOT.key, SHA256())
+    content = {
+        "PEM": pem_of(certificate),
+        "PKCS#12": pkcs12.serialize_key_and_certificates(None, None, None, [certificate], NoEncryption()),
+        "JKS": jks("", {"root": certificate}),
+    }[form]
+    (trusted,) = trusted_certificates(TlsSettings(trust=(Material("ca.crt", content),)))
+    assert is_for_its_host_only(trusted)
+    assert trusted == certificate
 
 
 @pytest.mark.parametrize("label", ["CERTIFICATE", "X509 CERTIFICATE"])

@@ -5,13 +5,15 @@ from __future__ import annotations
 import warnings
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 
+from patchwire.tls.identity import UNREADABLE
 from patchwire.tls.pem import Block
 
 LABELS = frozenset({"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"})
@@ -20,9 +22,7 @@ LABELS = frozenset({"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"})
 
 def certificate_from_der(octets: bytes) -> x509.Certificate:
     """The certificate. ValueError where it is none, or where its names, dates or extensions cannot be read."""
-    with warnings.catch_warnings():
-        # A serial number of 0, as old appliances have it, is nobody's business here.
-        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+    with _quiet():
         try:
             return sound(x509.load_der_x509_certificate(octets))
         except x509.InvalidVersion as error:
@@ -49,6 +49,8 @@ def sound(certificate: x509.Certificate) -> x509.Certificate:
         certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
     except (x509.InvalidVersion, UnsupportedAlgorithm, TypeError) as error:
         raise ValueError(str(error)) from None
+    with _quiet(), suppress(*UNREADABLE):  # what is asked of extensions later says itself where they are malformed
+        certificate.extensions  # noqa: B018
     return certificate
 
 
@@ -71,6 +73,14 @@ def chain_of(leaf: x509.Certificate, certificates: Sequence[x509.Certificate]) -
         chain.append(above)
         current = above
     return tuple(chain)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A serial number of 0, as old authorities and appliances have it, is nobody's business here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        yield
 
 
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
