@@ -9,13 +9,17 @@ import pytest
 import trio
 import trio.testing
 
+from patchwire.delivery.outcome import Outcome, outcome_of
 from patchwire.errors import (
     ConnectionLostError,
+    HandshakeError,
     IncompleteResponseError,
     LocalProtocolError,
+    PatchwireError,
     ReadTimeoutError,
     RemoteProtocolError,
     Sent,
+    TlsError,
 )
 from patchwire.http.exchange import DEFAULT_LIMITS, Limits
 from patchwire.http.message import Origin, Request, request_to
@@ -174,6 +178,48 @@ def test_a_send_that_fails_behind_a_whole_answer_loses_nothing_of_it(answer: byt
     reply = trio.run(main)
     assert (reply.response.status if reply.response else None) == status
     assert (reply.error is None) == (status is not None)
+
+
+class AnswersAndRefuses(TcpWire):
+    """Gives its answers, then an alert with which a server refuses a handshake."""
+
+    def __init__(self, sock: socket.socket, *answers: bytes | None) -> None:
+        super().__init__(sock)
+        self.answers = list(answers)
+
+    async def wait_readable(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def receive(self) -> bytes | None:
+        if self.answers:
+            return self.answers.pop(0)
+        raise TlsError("the server does not know the CA of our client certificate", refuses_handshake=True)
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome", "kind"),
+    [
+        ([None], Outcome.NOT_SENT, HandshakeError),
+        ([None, OK[:10]], Outcome.UNKNOWN, ConnectionLostError),
+        ([None, OK, None], Outcome.UNKNOWN, ConnectionLostError),
+    ],
+    ids=["first", "within the first answer", "behind an earlier exchange"],
+)
+def test_an_alert_that_refuses_our_certificate_proves_nothing_once_something_was_let_through(
+    answers: list[bytes | None], outcome: Outcome, kind: type[PatchwireError]
+) -> None:
+    async def main() -> Reply:
+        ours, theirs = socket_pair()
+        connection = connection_on(AnswersAndRefuses(ours, *answers))
+        async with theirs:
+            reply = await connection.exchange(PATCH)
+            return reply if reply.response is None else await connection.exchange(PATCH)
+
+    reply = trio.run(main)
+    assert type(reply.error) is kind
+    assert outcome_of(reply.error) is outcome
+    assert reply.bytes_sent > 0
+    assert str(reply.error) == f"{ORIGIN}: the server does not know the CA of our client certificate"
 
 
 def test_a_silent_peer_is_given_up_after_the_read_timeout() -> None:

@@ -90,8 +90,8 @@ def test_trusted_certificates_are_read_with_the_password_and_without(version: in
     assert trusted_certificates(trusting(content, password)) == [ROOT.certificate, LOWER.certificate]
 
 
-def test_a_keystore_in_trust_gives_its_certificates_and_needs_no_password() -> None:
-    expected = [ADA.certificate, *ADA.chain, BOB.certificate, *BOB.chain, ROOT.certificate]
+def test_of_a_keystore_in_trust_no_issuer_of_its_keys_is_trusted_as_in_java_and_it_needs_no_password() -> None:
+    expected = [ADA.certificate, BOB.certificate, ROOT.certificate]
     for password in (None, PASSWORD):
         assert trusted_certificates(trusting(jks(PASSWORD, SEVERAL), password)) == expected
 
@@ -164,7 +164,7 @@ def test_a_key_with_a_password_of_its_own_is_said_to_have_one_with_the_remedy() 
 def test_the_password_of_the_key_alone_is_enough() -> None:
     content = jks(PASSWORD, {"ada": Key(ADA, password=OWN)})
     assert is_of(read(content, OWN), ADA)
-    assert trusted_certificates(trusting(content, OWN)) == [ADA.certificate, *ADA.chain]
+    assert trusted_certificates(trusting(content, OWN)) == [ADA.certificate]
 
 
 # --- several keys

@@ -391,6 +391,11 @@ def test_a_key_of_another_certificate_is_refused() -> None:
     assert complaint(ADA.combined_pem, BOB.key_pem) == f"tls.client_key: ada.key: {fact}"
 
 
+def test_a_key_of_another_certificate_is_refused_in_pkcs12_too() -> None:
+    store = pkcs12.serialize_key_and_certificates(b"ada", BOB.key, None, [ADA.certificate], NoEncryption())
+    assert complaint(store) == f"{PLACE}: its private key does not belong to the certificate 'CN=ada' in ada.crt"
+
+
 def test_a_certificate_without_a_key_is_refused_with_the_remedy() -> None:
     remedy = "holds no private key; name the file of its key as tls.client_key"
     assert complaint(ADA.pem) == complaint(ADA.der) == f"{PLACE}: {remedy}"

@@ -66,12 +66,15 @@ class _Contents(Struct):
 
 
 class _Opening(Struct, frozen=True):
-    """How a file is to be opened, and what messages call its password. `keys` says whether its keys are asked for."""
+    """How a file is to be opened, and what messages call its password. `keys` says whether its keys are asked for,
+    `trust` whether what it holds is to be trusted.
+    """
 
     password: Secret | None
     password_name: str
     alias: Alias | None = None
     keys: bool = True
+    trust: bool = False
 
 
 def client_identity(settings: TlsSettings) -> Identity | None:
@@ -124,7 +127,7 @@ def trusted_certificates(settings: TlsSettings) -> list[x509.Certificate]:
 
 def read_certificates(material: Material, password: Secret | None, names: tuple[str, str]) -> list[x509.Certificate]:
     """The certificates in a file, at least one. `names` are what messages call it and its password."""
-    certificates = _read(names[0], material, _Opening(password, names[1], keys=False)).certificates
+    certificates = _read(names[0], material, _Opening(password, names[1], keys=False, trust=True)).certificates
     if not certificates:
         raise SettingsError(_place(names[0], material), "holds no certificate")
     return certificates
@@ -150,7 +153,9 @@ def _read(key: str, material: Material, opening: _Opening) -> _Contents:
 
 def _from_jks(place: str, store: Store, opening: _Opening) -> _Contents:
     password = None if opening.password is None else opening.password.reveal()
-    others = [*(each for entry in store.keys for each in entry.chain), *store.trusted]
+    # Of what stands with a key, Java trusts the key's own certificate, and not those that have issued it.
+    chains = [entry.chain[:1] if opening.trust else entry.chain for entry in store.keys]
+    others = [*(each for chain in chains for each in chain), *store.trusted]
     if not opening.keys or not store.keys:
         # Java reads certificates without a password too; with one, it must be one of the store's.
         if password is None or store.is_opened_by(password):
