@@ -47,6 +47,16 @@ def test_where_a_route_is_a_dead_end_nothing_is_sent(tmp_path: Path, pair: Hosts
     assert said.startswith("patchwire: not_sent: cannot connect to http://198.51.100.1: no route to host")
 
 
+def test_where_a_route_is_a_black_hole_it_is_named(tmp_path: Path, pair: Hosts) -> None:
+    pair.route("add", "blackhole", "198.18.0.0/24")
+    code, said = sent(pair, connection(tmp_path, "http://198.18.0.1"))
+    assert code == 1
+    assert said == (
+        "patchwire: not_sent: cannot connect to http://198.18.0.1: no usable route: see to the blackholes among this"
+        " machine's routes; a link-local address needs its interface"
+    )
+
+
 def test_where_nobody_has_the_address_nothing_is_sent(tmp_path: Path, pair: Hosts) -> None:
     code, said = sent(pair, connection(tmp_path, "http://10.199.0.77", connect_timeout=20))
     assert code == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -21,6 +22,10 @@ _OF_NAMES: Final = {
     )
 }
 """What getaddrinfo(3) says of a name; some systems lack some of them."""
+
+_NO_USABLE_ROUTE: Final = (
+    "no usable route: see to the blackholes among this machine's routes; a link-local address needs its interface"
+)
 
 
 def reason_of_host(error: OSError | UnicodeError, host: str) -> str:
@@ -60,5 +65,7 @@ def _causes(error: BaseException) -> Iterator[OSError]:
 
 
 def _words(error: OSError) -> str:
+    if error.errno == errno.EINVAL:  # the system's "invalid argument" names no remedy
+        return _NO_USABLE_ROUTE
     text = os.strerror(error.errno) if error.errno is not None else str(error)
     return text[:1].lower() + text[1:]
