@@ -165,7 +165,8 @@ ENCRYPTED = ADA.encrypted_key_pem(PASSWORD.encode())
 CLIENT = 'client_certificate = "ada.crt"\n'
 APART = CLIENT + 'client_key = "ada.key"\n'
 OPENED = 'client_password = "env:ADA_PASSWORD"\n'
-JKS = b"\xfe\xed\xfe\xed\x00\x00\x00\x02"
+CUT_OFF = b"\xfe\xed\xfe\xed\x00\x00\x00\x02"
+JCEKS = b"\xce\xce\xce\xce\x00\x00\x00\x02"
 DAMAGED = ADA.pem[:200] + b"!!!!" + ADA.pem[204:]
 
 AT_FAULT: dict[str, tuple[bytes, bytes, str, str]] = {
@@ -196,7 +197,8 @@ AT_FAULT: dict[str, tuple[bytes, bytes, str, str]] = {
     ),
     "damaged": (DAMAGED, ADA.key_pem, APART, "tls.client_certificate: ada.crt, line 1: its certificate is"),
     "empty": (b"", b"", CLIENT, "tls.client_certificate: ada.crt: holds no certificate and no key: it is"),
-    "Java": (JKS, b"", CLIENT, "tls.client_certificate: ada.crt: is a Java keystore (JKS), which is not read;"),
+    "cut off": (CUT_OFF, b"", CLIENT, "tls.client_certificate: ada.crt: is a damaged JKS store: it ends too early"),
+    "JCEKS": (JCEKS, b"", CLIENT, "tls.client_certificate: ada.crt: is a Java keystore (JCEKS), which is not read;"),
     "request": (
         ADA.combined_pem.replace(b"CERTIFICATE--", b"CERTIFICATE REQUEST--"), b"", CLIENT, "tls.client_certificate",
     ),
