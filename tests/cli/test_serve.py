@@ -214,14 +214,19 @@ def test_a_second_signal_ends_the_server_at_once() -> None:
     trio.run(main)
 
 
-def test_signals_that_are_ignored_stay_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
-
+def test_signals_that_are_ignored_stay_ignored() -> None:
     async def main() -> None:
         with trio.CancelScope() as scope:
             await take_signals(trio.Event(), scope)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.raise_signal(number)
 
-    trio.run(main)
+    former = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        trio.run(main)
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def test_over_tls_it_makes_a_certificate_and_leaves_the_ca_to_trust(tmp_path: Path) -> None:
