@@ -581,7 +581,7 @@ def test_a_stop_while_the_origin_is_down_does_not_wait_for_it(tmp_path: Path) ->
 
             nursery.start_soon(interrupt)
             said: list[bool] = []
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 summary = await run_batch(
                     load_connection(files.connection),
                     files.options(patience=600.0),
