@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from patchwire.errors import CredentialsRejectedError
 from patchwire.http.message import Origin, Request, Response
@@ -11,6 +12,8 @@ from tests.support.batches import BatchFiles, people
 from tests.support.digest_peer import NOW, SETTINGS, DigestOrigin, digest_verifier, without_proof
 from tests.support.origins import OK, Origins, batch, run, status
 from tests.support.peer import listening
+from tests.support.proxy import answer as proxy_answer
+from tests.support.proxy import scripted_proxy
 
 PROTECTED = {"idempotent": True}
 
@@ -50,6 +53,24 @@ def test_a_wrong_password_stops_the_batch_after_one_request_with_it(tmp_path: Pa
     assert isinstance(failure, CredentialsRejectedError)
     assert "user 'svc' or its password was rejected (Digest SHA-256, realm 'r'); nothing was changed" in str(failure)
     assert (origin.with_credentials, origin.applied, files.outcomes()) == (1, [], [])
+
+
+@pytest.mark.parametrize("tunnels", [False, True], ids=["handed on", "tunnelled"])
+def test_a_password_that_the_proxy_rejects_stops_the_batch_after_one_request_with_it(
+    tmp_path: Path, tunnels: bool
+) -> None:
+    refused = proxy_answer(407, "Proxy-Authenticate: Basic realm=office")
+    with scripted_proxy(lambda seen: refused) as proxy:
+        url = f"{'https' if tunnels else 'http'}://host.example"
+        settings = f'[proxy]\nurl = "{proxy.base_url}"\nuser = "svc"\npassword = "literal:canary"\n'
+        files = BatchFiles(tmp_path, url, settings)
+        files.write(people(200))
+        summary = trio.run(lambda: files.run(concurrency=1))
+        given = [each for each in proxy.seen if each.values("proxy-authorization")]
+    (failure,) = summary.failures
+    reason = "user 'svc' or its password was rejected by the proxy (Basic, realm 'office'); nothing was changed"
+    assert str(failure).startswith(f"{'cannot connect to ' if tunnels else ''}{url}: {reason}")
+    assert (len(given), files.outcomes()) == (1, [])
 
 
 def test_an_endless_stream_of_challenges_stops_the_batch(tmp_path: Path) -> None:

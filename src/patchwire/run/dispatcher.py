@@ -280,7 +280,8 @@ class Dispatcher:
         origin = str(delivery.record.request.origin)
         if delivery.refusal is not None:
             status = delivery.attempts[-1].status if delivery.attempts else None
-            where = "" if delivery.refusal.startswith("http") else f"{origin}: "  # it may name who gives the tokens
+            # It may name who gives the tokens, or where it could not connect to.
+            where = "" if delivery.refusal.startswith(("http", "cannot connect to ")) else f"{origin}: "
             problem = f"{where}{delivery.refusal}; nothing was changed, correct it and run the same command again"
             self.fail(CredentialsRejectedError(problem, origin=origin, status=status or 401))
         if delivery.unreachable is not None:
