@@ -77,6 +77,7 @@ def test_unit_tests_mirror_the_source() -> None:
         "test_interrupted_tokens.py",
         "test_oauth2_canary.py",
         "test_signed_batches.py",
+        "test_tls_calls.py",
     }
     for test in tests - elsewhere:
         folder, _, name = test.rpartition("/")
