@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,16 @@ def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     directory = tmp_path_factory.getbasetemp() / "state" / str(next(_numbers))
     monkeypatch.setenv("PATCHWIRE_STATE", str(directory))
     return directory
+
+
+@pytest.fixture(autouse=True)
+def _no_tls_sessions_of_others() -> None:
+    """The system gives a port out again: a test's server may have the one of an earlier test's, whose sessions would
+    else be offered to it. Who does not use TLS does not wait for OpenSSL to be loaded.
+    """
+    module = sys.modules.get("patchwire.tls.context")
+    if module is not None:
+        module.client_context.cache_clear()
 
 
 @pytest.hookimpl(wrapper=True)
