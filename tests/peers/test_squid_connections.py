@@ -101,8 +101,8 @@ def test_the_proxy_and_the_server_behind_it_may_both_ask_for_digest(tmp_path: Pa
     )
     assert {f' uri="{each.target}"' in each.authorization for each in answered if each.status == 200} == {True}
     assert {"Proxy" in each.authorization or REALM in each.authorization for each in answered} == {False}
-    # Counts that overtake each other on eight connections are asked for anew: how many do is up to the system.
-    assert turned_away(answered) <= 25
+    assert turned_away(answered) <= 10
+    # 13 were seen once, in a whole run of the tests; why is not known.
     assert sum(status == 407 for _, status in statuses(squid)) <= 25
 
 
